@@ -47,6 +47,7 @@ class [[nodiscard]] Result {
   }
   constexpr const T& operator*() const& { return value(); }
   constexpr T& operator*() & { return value(); }
+  constexpr T&& operator*() && { return std::move(*this).value(); }
   constexpr const T* operator->() const { return &value(); }
   constexpr T* operator->() { return &value(); }
   constexpr E error() const {

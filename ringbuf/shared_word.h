@@ -1,0 +1,56 @@
+// The only door to memory that the peer may write at the same moment.
+//
+// SharedWord  a 32-bit word of the control page. One side stores it, the other loads it; there is
+// no
+//             read-modify-write, because every word has exactly one writer.
+// load_once   an aligned 8-byte word of the data pages, loaded exactly once: the compiler may not
+//             load it again after a check, so what was checked is what is used.
+//
+// Orders      seq_cst wherever a side stores its own word and then loads the peer's to decide
+// whether
+//             anybody must be woken (docs/ring.md, SYNC(ring.wake) and SYNC(ring.space)). Acquire
+//             where the index only opens bytes. Relaxed where a late value costs a signal at most.
+//             There are no stand-alone fences: ThreadSanitizer does not model them.
+#ifndef VMBUS_RINGBUF_SHARED_WORD_H_
+#define VMBUS_RINGBUF_SHARED_WORD_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace vmbus::ring {
+
+class SharedWord {
+ public:
+  explicit SharedWord(std::uint32_t& word) : word_(word) {}
+
+  std::uint32_t load_relaxed() const { return word_.load(std::memory_order_relaxed); }
+  std::uint32_t load_acquire() const { return word_.load(std::memory_order_acquire); }
+  std::uint32_t load_seq_cst() const { return word_.load(std::memory_order_seq_cst); }
+  void store_relaxed(std::uint32_t value) const { word_.store(value, std::memory_order_relaxed); }
+  void store_release(std::uint32_t value) const { word_.store(value, std::memory_order_release); }
+  void store_seq_cst(std::uint32_t value) const { word_.store(value, std::memory_order_seq_cst); }
+
+ private:
+  // Two processes share the word, so a lock inside the program would be no lock at all.
+  static_assert(std::atomic_ref<std::uint32_t>::is_always_lock_free);
+  static_assert(std::atomic_ref<std::uint32_t>::required_alignment == alignof(std::uint32_t));
+
+  std::atomic_ref<std::uint32_t> word_;
+};
+
+static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free);
+
+// REQUIRES: `word` is 8-byte aligned and readable.
+inline std::uint64_t load_once(std::byte* word) {
+  return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(word)).load(std::memory_order_relaxed);
+}
+
+// REQUIRES: `word` is 8-byte aligned and writable.
+inline void store_once(std::byte* word, std::uint64_t value) {
+  std::atomic_ref(*reinterpret_cast<std::uint64_t*>(word)).store(value, std::memory_order_relaxed);
+}
+
+}  // namespace vmbus::ring
+
+#endif  // VMBUS_RINGBUF_SHARED_WORD_H_
