@@ -7,32 +7,30 @@
 // close of A, wherever A's copies are.
 //
 // Who does what
-//   birth      The daemon makes the pair, tags A (carrier_tag) and sends it with CreatedSocket;
-//   accepted ends travel
-//              inside the listener's carrier (below).
-//   data       PUMP: what the program writes to A the daemon reads from B, and the other way round.
-//   readable   A byte or end of file from B: IN. shutdown(B, SHUT_WR): IN and RDHUP, when the peer
-//   sent FIN or is gone. not OUT    The daemon *plugs* A: SO_SNDBUF at its minimum, one record of
-//   kPlugBytes sent into A. It can, because
-//              each request about a socket brings a copy of A. Plugged while connecting, while
-//              listening, and after SHUT_WR (where the plug and whatever was queued stay unread at
-//              B until the last close, the daemon having copied the data out with MSG_PEEK).
-//              Reading the plug from B makes A writable again, with an edge.
-//   SHUT_RD    shutdown(A, SHUT_RD), by the daemon.
-//   last close HUP on B, and the kernel's socket diagnostics no longer know A (both directions shut
-//   also gives HUP). death      HUP on A while the entry does not say "both shut": the daemon is
-//   gone; calls give ECONNRESET.
+//   birth       The daemon makes the pair, tags A (carrier_tag) and sends it with CreatedSocket;
+//               accepted ends travel inside the listener's carrier (below).
+//   data        PUMP: what the program writes to A the daemon reads from B, and the other way.
+//   readable    A byte or end of file from B: IN. shutdown(B, SHUT_WR): IN and RDHUP, when the
+//               peer sent FIN or is gone.
+//   not OUT     The daemon *plugs* A: SO_SNDBUF at its minimum, one record of kPlugBytes sent into
+//               A. It can, because each request about a socket brings a copy of A. Plugged while
+//               connecting, while listening, and after SHUT_WR (where the plug and whatever was
+//               queued stay unread at B until the last close, the daemon having copied the data
+//               out with MSG_PEEK). Taking the plug from B makes A writable again, with an edge.
+//   SHUT_RD     shutdown(A, SHUT_RD), by the daemon.
+//   last close  HUP on B, and the kernel's socket diagnostics no longer know A (both directions
+//               shut also gives HUP).
+//   death       HUP on A while the entry does not say "both shut": the daemon is gone; calls give
+//               ECONNRESET.
 //
-// connect      The daemon answers a Connect request at once. Error 0: connected (an OUT edge was
-// raised on A).
-//              EINPROGRESS: A is plugged. The attempt ends by writing state and so_error to the
-//              endpoint table, then unplugging. The entry's kFlagSendBufferLow tells the shim to
-//              raise A's SO_SNDBUF to kSendBufferBytes.
-// accept       Each waiting connection is one byte (kAcceptByte) in the listener's carrier, from B
-// to A, with the
-//              accepted socket's own end A attached by SCM_RIGHTS (blocking, close-on-exec as
-//              MSG_CMSG_CLOEXEC asks). The kernel gives fairness among processes, EINTR,
-//              SO_RCVTIMEO, and the fate of a queue at close.
+// connect       The daemon answers a Connect request at once. Error 0: connected (an OUT edge was
+//               raised on A). EINPROGRESS: A is plugged. The attempt ends by writing state and
+//               so_error to the endpoint table, then unplugging. The entry's kFlagSendBufferLow
+//               tells the shim to raise A's SO_SNDBUF to kSendBufferBytes.
+// accept        Each waiting connection is one byte (kAcceptByte) in the listener's carrier, from
+//               B to A, with the accepted socket's own end A attached by SCM_RIGHTS (blocking,
+//               close-on-exec as MSG_CMSG_CLOEXEC asks). The kernel gives fairness among
+//               processes, EINTR, SO_RCVTIMEO, and the fate of a queue at close.
 #ifndef VMBUS_EMU_PROTOCOL_CARRIER_H_
 #define VMBUS_EMU_PROTOCOL_CARRIER_H_
 
