@@ -12,6 +12,11 @@ add_custom_target(check
   COMMAND "${PROJECT_SOURCE_DIR}/tools/dev/check"
   COMMENT "every check that needs no compiler" USES_TERMINAL VERBATIM)
 
+# Everything that vmbus_fuzzer() made; all that preset fuzz builds.
+if(VMBUS_FUZZ)
+  add_custom_target(fuzzers)
+endif()
+
 # vmbus_bench(TARGET): `bench` builds and runs it, one after the other.
 add_custom_target(bench)
 function(vmbus_bench target)

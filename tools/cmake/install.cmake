@@ -2,17 +2,18 @@
 #
 #   bin/vmbusd, bin/vmbus
 #   lib/vmbus/libvmbus_shim.so     to be preloaded, never linked: so off the default search path
+#   lib/vmbus/python/              AF_HYPERV for CPython on Linux
 #   lib/                           the static libraries ringbuf and protocol
 #   include/vmbus/                 their headers; hvsocket.h for programs written for other systems
-#   share/vmbus/python/            AF_HYPERV for CPython on Linux
 #   lib/cmake/vmbus/               vmbusConfig.cmake: find_package(vmbus), targets vmbus::ringbuf, vmbus::protocol
 #   lib/pkgconfig/vmbus.pc         the same for pkg-config
 #
-# `vmbus` finds the library and the Python package by their place beside bin/.
+# `vmbus` finds lib/vmbus beside its own bin/, as the shim finds bin/vmbusd: so that folder has one name,
+# whatever a distribution calls its lib. A build tree has the same layout.
 include(CMakePackageConfigHelpers)
 
 set(vmbus_include_dir "${CMAKE_INSTALL_INCLUDEDIR}/vmbus")
-set(vmbus_shim_dir "${CMAKE_INSTALL_LIBDIR}/vmbus")
+set(vmbus_shim_dir lib/vmbus)
 set(vmbus_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/vmbus")
 
 foreach(program IN ITEMS vmbusd vmbus)
@@ -43,9 +44,9 @@ if(EXISTS "${PROJECT_SOURCE_DIR}/tools/hvsocket")
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/tools/hvsocket/" DESTINATION "${vmbus_include_dir}"
           FILES_MATCHING PATTERN "*.h")
 endif()
-if(EXISTS "${PROJECT_SOURCE_DIR}/tools/hyperv")
-  install(DIRECTORY "${PROJECT_SOURCE_DIR}/tools/hyperv/" DESTINATION "${CMAKE_INSTALL_DATADIR}/vmbus/python"
-          FILES_MATCHING PATTERN "*.py" PATTERN "*_test.py" EXCLUDE PATTERN "__pycache__" EXCLUDE)
+if(EXISTS "${PROJECT_SOURCE_DIR}/tools/python")
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/tools/python/" DESTINATION "${vmbus_shim_dir}/python"
+          FILES_MATCHING PATTERN "*.py" PATTERN "tests" EXCLUDE PATTERN "__pycache__" EXCLUDE)
 endif()
 
 if(TARGET vmbus_ringbuf AND TARGET vmbus_protocol)

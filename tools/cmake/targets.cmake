@@ -50,6 +50,7 @@ function(vmbus_fuzzer name)
   target_link_libraries(${name} PRIVATE ${arg_LIBS})
   if(VMBUS_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers ${name})
     # New inputs go to the first folder, so that a run never adds to the corpus in the tree.
     set(found "${CMAKE_CURRENT_BINARY_DIR}/${name}_found")
     file(MAKE_DIRECTORY "${found}")
