@@ -1,0 +1,79 @@
+#include "emu/client/bus_path.h"
+
+#include <fmt/format.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "emu/client/bus_lock.h"
+#include "emu/client/unix_socket.h"
+
+namespace vmbus::client {
+namespace {
+
+// Room for ".lock" and ".log" after the socket's own name.
+constexpr std::size_t kMaxPathBytes = PATH_MAX - 16;
+
+tl::expected<BusPath, Error> checked(std::string_view source, std::string path) {
+  const auto bad = [&](std::string_view why) {
+    return tl::unexpected(Error{EINVAL, fmt::format("{} '{}': {}", source, path, why)});
+  };
+  const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
+  if (path.size() > kMaxPathBytes) return bad("longer than a path may be");
+  if (name.empty() || name == "." || name == "..") return bad("names a directory; add a file name");
+  if (name.size() > kMaxSocketNameBytes)
+    return bad(fmt::format("the file name is longer than {} bytes", kMaxSocketNameBytes));
+  return BusPath{std::move(path)};
+}
+
+// Unset and empty mean the same, as everywhere in the environment.
+std::string_view variable(const VariableLookup& lookup, const char* name) {
+  const char* value = lookup(name);
+  return value == nullptr ? std::string_view{} : std::string_view(value);
+}
+
+}  // namespace
+
+tl::expected<BusPath, Error> resolve_bus_path(std::string_view given,
+                                              const VariableLookup& lookup) {
+  if (!given.empty()) {
+    std::error_code error;
+    const auto absolute = std::filesystem::absolute(given, error);
+    if (error) return tl::unexpected(Error{error.value(), "cannot tell the working directory"});
+    return checked("socket path", absolute.string());
+  }
+  if (const std::string_view path = variable(lookup, "VMBUS_SOCKET"); !path.empty()) {
+    if (path.front() != '/') {
+      return tl::unexpected(Error{
+          EINVAL, fmt::format("VMBUS_SOCKET '{}': want an absolute path, like /tmp/my/bus", path)});
+    }
+    return checked("VMBUS_SOCKET", std::string(path));
+  }
+  // Relative values are to be ignored, says the XDG base directory specification.
+  if (const std::string_view path = variable(lookup, "XDG_RUNTIME_DIR"); path.starts_with('/'))
+    return checked("XDG_RUNTIME_DIR", fmt::format("{}/vmbus/bus", path));
+  return BusPath{fmt::format("/tmp/vmbus-{}/bus", ::geteuid())};
+}
+
+tl::expected<BusPath, Error> make_private_bus(const BusPath& usual) {
+  const auto parent = open_bus_directory(usual);
+  if (!parent) return tl::unexpected(parent.error());
+  std::string directory = usual.directory() + "/private-XXXXXX";
+  if (::mkdtemp(directory.data()) == nullptr) {
+    const int error = errno;
+    return tl::unexpected(Error{error, fmt::format("cannot make a directory in {}: {}",
+                                                   usual.directory(), errno_text(error))});
+  }
+  return BusPath{directory + "/bus"};
+}
+
+void remove_private_bus(const BusPath& bus) {
+  ::unlink(bus.socket.c_str());
+  ::unlink(bus.lock().c_str());
+  ::unlink(bus.log().c_str());
+  ::rmdir(bus.directory().c_str());
+}
+
+}  // namespace vmbus::client

@@ -1,0 +1,42 @@
+// Where a bus lives: the path of its control socket, and the files beside it.
+//
+// $VMBUS_SOCKET, else $XDG_RUNTIME_DIR/vmbus/bus, else /tmp/vmbus-$UID/bus; the shim follows the
+// same rules (shim/environment.cc), so that all programs of a user meet without being told.
+#ifndef VMBUS_EMU_CLIENT_BUS_PATH_H_
+#define VMBUS_EMU_CLIENT_BUS_PATH_H_
+
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "emu/client/error.h"
+
+namespace vmbus::client {
+
+struct BusPath {
+  std::string socket;  // absolute
+
+  std::string directory() const { return socket.substr(0, socket.rfind('/')); }
+  std::string lock() const { return socket + ".lock"; }  // who holds it may start or end a daemon
+  std::string log() const {
+    return socket + ".log";
+  }  // standard error of a daemon in the background
+};
+
+using VariableLookup = std::function<const char*(const char* name)>;
+
+// A path the user gave (it may be relative), else the environment's. Error: EINVAL, naming the
+// value.
+tl::expected<BusPath, Error> resolve_bus_path(std::string_view given = {},
+                                              const VariableLookup& lookup = ::getenv);
+
+// A bus nobody else knows of: a fresh directory beside the usual bus. The caller exports
+// VMBUS_SOCKET, and removes it when its command and its daemon have ended.
+tl::expected<BusPath, Error> make_private_bus(const BusPath& usual);
+void remove_private_bus(const BusPath& bus);
+
+}  // namespace vmbus::client
+
+#endif  // VMBUS_EMU_CLIENT_BUS_PATH_H_

@@ -1,0 +1,82 @@
+#include "emu/control_connection.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "emu/client/record.h"
+
+namespace vmbus::emu {
+namespace {
+
+constexpr std::size_t kMaxProgramBytes = 63;
+constexpr std::size_t kMaxExplanationBytes = 255;  // control.options: what the shim's decoder holds
+
+std::string encode(control::Reply& message) {
+  message.set_answered(true);
+  if (message.explanation().size() > kMaxExplanationBytes)
+    message.mutable_explanation()->resize(kMaxExplanationBytes);
+  return message.SerializeAsString();
+}
+
+// What to answer when the attachment cannot travel: the kernel limits descriptors in flight a user.
+control::Reply reply_without_attachment() {
+  control::Reply reply;
+  reply.set_error(ENFILE);
+  reply.set_explanation("too many descriptors are on their way between programs");
+  return reply;
+}
+
+}  // namespace
+
+void ControlConnection::set_program(std::string_view program) {
+  client_.program = program.substr(0, kMaxProgramBytes);
+  std::replace_if(
+      client_.program.begin(), client_.program.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+}
+
+tl::expected<ReceivedRequest, int> ControlConnection::receive(std::span<char> buffer) {
+  auto record = client::receive_record(socket_.get(), buffer, MSG_DONTWAIT);
+  if (!record) return tl::unexpected(record.error());
+  if (record->size == 0) return tl::unexpected(ECONNRESET);
+  ReceivedRequest received;
+  if (record->cut ||
+      !received.request.ParseFromArray(buffer.data(), static_cast<int>(record->size))) {
+    received.error = EPROTO;
+    received.explanation = "the request does not parse; are vmbusd and its client of one version?";
+    return received;
+  }
+  if (record->descriptors_cut) {
+    // The record has room for one descriptor; that none arrived means that our table has no room.
+    received.error = record->descriptor ? EPROTO : ENFILE;
+    received.explanation = record->descriptor ? "a request carries one descriptor at most"
+                                              : "vmbusd has no descriptors left";
+    return received;
+  }
+  received.descriptor = std::move(record->descriptor);
+  return received;
+}
+
+tl::expected<void, int> ControlConnection::send(HandlerReply reply) {
+  waiting_ = Outgoing{encode(reply.message), std::move(reply.attachment)};
+  return flush();
+}
+
+tl::expected<void, int> ControlConnection::flush() {
+  if (!waiting_) return {};
+  int error =
+      client::send_record(socket_.get(), waiting_->bytes, waiting_->attachment.get(), MSG_DONTWAIT);
+  if (error == ETOOMANYREFS) {
+    control::Reply refusal = reply_without_attachment();
+    waiting_ = Outgoing{encode(refusal), OwnedFd()};
+    error = client::send_record(socket_.get(), waiting_->bytes, -1, MSG_DONTWAIT);
+  }
+  if (error == EAGAIN) return {};
+  waiting_.reset();
+  if (error != 0) return tl::unexpected(error);
+  return {};
+}
+
+}  // namespace vmbus::emu

@@ -1,0 +1,113 @@
+#include "emu/guest_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace vmbus::emu {
+namespace {
+
+using proto::kPageBytes;
+
+// How many pages, from the front, have consecutive numbers.
+std::size_t run_length(std::span<const std::uint64_t> pfns) {
+  std::size_t length = 1;
+  while (length < pfns.size() && pfns[length] == pfns[0] + length) ++length;
+  return length;
+}
+
+void* map_shared(void* address, std::size_t bytes, int extra_flags, int fd, std::uint64_t pfn) {
+  return ::mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | extra_flags,
+                fd, static_cast<off_t>(pfn * kPageBytes));
+}
+
+}  // namespace
+
+MappedPages::~MappedPages() {
+  if (own_mapping_) ::munmap(bytes_.data(), bytes_.size());
+}
+
+MappedPages::MappedPages(MappedPages&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})),
+      own_mapping_(std::exchange(other.own_mapping_, false)) {}
+
+MappedPages& MappedPages::operator=(MappedPages&& other) noexcept {
+  MappedPages taken(std::move(other));
+  std::swap(bytes_, taken.bytes_);
+  std::swap(own_mapping_, taken.own_mapping_);
+  return *this;
+}
+
+tl::expected<std::unique_ptr<GuestMemory>, int> GuestMemory::create(std::uint64_t bytes) {
+  constexpr auto kMaxBytes = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  if (bytes == 0 || bytes % kPageBytes != 0 || bytes > kMaxBytes) return tl::unexpected(EINVAL);
+  OwnedFd fd(::memfd_create("vmbus-guest-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return tl::unexpected(errno);
+  if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return tl::unexpected(errno);
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return tl::unexpected(errno);
+  }
+  void* base = map_shared(nullptr, bytes, 0, fd.get(), 0);
+  if (base == MAP_FAILED) return tl::unexpected(errno);
+  return std::unique_ptr<GuestMemory>(
+      new GuestMemory(std::move(fd), static_cast<std::byte*>(base), bytes));
+}
+
+GuestMemory::GuestMemory(OwnedFd fd, std::byte* base, std::size_t bytes)
+    : fd_(std::move(fd)), base_(base), bytes_(bytes), allocator_(bytes / kPageBytes) {}
+
+GuestMemory::~GuestMemory() { ::munmap(base_, bytes_); }
+
+void GuestMemory::free(PageRun run) {
+  allocator_.free(run);
+  if (allocator_.pages_pooled() * kPageBytes <= kPoolBytes) return;
+  // A hole in the file: the memory is the machine's again, and the pages read as zero. If the
+  // kernel will not, the pages stay in the pool.
+  const int dropped = ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                  static_cast<off_t>(run.first.value * kPageBytes),
+                                  static_cast<off_t>(run.count * kPageBytes));
+  if (dropped == 0) allocator_.mark_dropped(run);
+}
+
+void GuestMemory::clear_page(proto::Pfn pfn) { std::memset(page(pfn.value), 0, kPageBytes); }
+
+proto::Pfn GuestMemory::pfn_of(const std::byte* address) const {
+  assert(address >= base_ && address < base_ + bytes_);
+  return proto::Pfn{static_cast<std::uint64_t>(address - base_) / kPageBytes};
+}
+
+tl::expected<MappedPages, int> GuestMemory::map_pages(std::span<const std::uint64_t> pfns) {
+  if (pfns.empty()) return tl::unexpected(EINVAL);
+  const bool inside =
+      std::ranges::all_of(pfns, [&](std::uint64_t pfn) { return pfn < page_count(); });
+  if (!inside) return tl::unexpected(EFAULT);
+  if (run_length(pfns) < pfns.size()) return stitch(pfns);
+  return MappedPages({page(pfns.front()), pfns.size() * kPageBytes}, false);
+}
+
+// Reserves addresses for all pages, then lays each run of consecutive ones over its part.
+tl::expected<MappedPages, int> GuestMemory::stitch(std::span<const std::uint64_t> pfns) {
+  const std::size_t bytes = pfns.size() * kPageBytes;
+  void* reserved =
+      ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return tl::unexpected(errno);
+  MappedPages pages({static_cast<std::byte*>(reserved), bytes}, true);
+  for (std::byte* next = pages.bytes().data(); !pfns.empty();) {
+    const std::size_t length = run_length(pfns);
+    if (map_shared(next, length * kPageBytes, MAP_FIXED, fd_.get(), pfns.front()) == MAP_FAILED) {
+      return tl::unexpected(errno);
+    }
+    next += length * kPageBytes;
+    pfns = pfns.subspan(length);
+  }
+  return pages;
+}
+
+}  // namespace vmbus::emu

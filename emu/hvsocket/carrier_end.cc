@@ -1,0 +1,124 @@
+#include "emu/hvsocket/carrier_end.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace vmbus::emu {
+namespace {
+
+void set_send_buffer(int fd, int bytes) {
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
+// What one accept byte with a descriptor adds to SIOCOUTQ on this kernel (768 on 6.18): measured
+// once.
+std::uint32_t measure_accept_unit() {
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) return 0;
+  const OwnedFd near(pair[0]);
+  const OwnedFd far(pair[1]);
+  if (send_accepted(near.get(), far.get()) != 0) return 0;
+  int queued = 0;
+  ::ioctl(near.get(), SIOCOUTQ, &queued);
+  return static_cast<std::uint32_t>(queued);
+}
+
+std::vector<std::byte> receive_queued(int b, int flags) {
+  int queued = 0;
+  if (::ioctl(b, SIOCINQ, &queued) != 0 || queued <= 0) return {};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(queued));
+  const ssize_t length = ::recv(b, bytes.data(), bytes.size(), flags | MSG_DONTWAIT);
+  bytes.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
+  return bytes;
+}
+
+}  // namespace
+
+tl::expected<CarrierPair, int> make_carrier(std::uint32_t entry, int type) {
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return tl::unexpected(errno);
+  }
+  CarrierPair carrier{OwnedFd(pair[0]), OwnedFd(pair[1]), 0, 0};
+  const std::uint64_t tag = proto::carrier_tag(entry);
+  struct stat info {};
+  if (::fcntl(carrier.b.get(), F_SETFL, O_NONBLOCK) != 0 || ::fstat(carrier.a.get(), &info) != 0 ||
+      ::setsockopt(carrier.a.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof tag) != 0) {
+    return tl::unexpected(errno);
+  }
+  carrier.inode = info.st_ino;
+  carrier.cookie = socket_cookie(carrier.a.get());
+  return carrier;
+}
+
+std::uint64_t socket_cookie(int fd) {
+  std::uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 ? cookie : 0;
+}
+
+Plug::Plug() {
+  // /dev/urandom's source; 256 bytes come whole once the pool is ready, and a short read leaves
+  // zeros, which are
+  // as good: the plug only has to differ from what programs send.
+  [[maybe_unused]] const ssize_t filled = ::getrandom(bytes_.data(), bytes_.size(), 0);
+}
+
+bool Plug::put(int a) const {
+  set_send_buffer(a, proto::kMinimumSendBuffer);
+  return ::send(a, bytes_.data(), bytes_.size(), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(bytes_.size());
+}
+
+std::vector<std::byte> Plug::remove(int b) const {
+  std::vector<std::byte> bytes = take_all(b);
+  erase_from(bytes);
+  return bytes;
+}
+
+void Plug::erase_from(std::vector<std::byte>& bytes) const {
+  const auto found = std::search(bytes.begin(), bytes.end(), bytes_.begin(), bytes_.end());
+  if (found != bytes.end()) {
+    bytes.erase(found, found + static_cast<std::ptrdiff_t>(bytes_.size()));
+  }
+}
+
+void raise_out_edge(int a) { set_send_buffer(a, proto::kSendBufferBytes); }
+
+std::vector<std::byte> peek_all(int b) { return receive_queued(b, MSG_PEEK); }
+
+std::vector<std::byte> take_all(int b) { return receive_queued(b, 0); }
+
+int send_accepted(int b, int accepted) {
+  unsigned char byte = proto::kAcceptByte;
+  iovec data{&byte, 1};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &accepted, sizeof accepted);
+  return ::sendmsg(b, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : errno;
+}
+
+std::uint32_t waiting_accepts(int b) {
+  static const std::uint32_t unit = measure_accept_unit();
+  int queued = 0;
+  if (unit == 0 || ::ioctl(b, SIOCOUTQ, &queued) != 0) return 0;
+  return static_cast<std::uint32_t>(queued) / unit;
+}
+
+}  // namespace vmbus::emu

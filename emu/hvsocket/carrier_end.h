@@ -1,0 +1,73 @@
+// The daemon's operations on a carrier (emu/protocol/carrier.h): birth, plug, shutdown, accept
+// bytes, last close.
+//
+// `a` is the copy of the application's end that a request brought; it must be closed when the
+// request is done.
+// `b` is the end the daemon keeps. None of these blocks.
+#ifndef VMBUS_EMU_HVSOCKET_CARRIER_END_H_
+#define VMBUS_EMU_HVSOCKET_CARRIER_END_H_
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "emu/owned_fd.h"
+#include "emu/protocol/carrier.h"
+
+namespace vmbus::emu {
+
+struct CarrierPair {
+  OwnedFd a;
+  OwnedFd b;
+  std::uint64_t cookie = 0;  // of a
+  ino_t inode = 0;           // of a
+};
+
+// A tagged pair: a blocking, b non-blocking, both close-on-exec. Error: errno (EMFILE, ENOMEM).
+tl::expected<CarrierPair, int> make_carrier(std::uint32_t entry, int type);
+
+// SO_COOKIE; 0 if `fd` is no socket.
+std::uint64_t socket_cookie(int fd);
+
+// What a plug consists of: random bytes, new with every daemon, so that application data is never
+// taken for one.
+class Plug {
+ public:
+  Plug();
+  // Takes OUT away from a. False: a's queue is so full that it is not writable anyway, and stays so
+  // while the daemon
+  // leaves the queue unread.
+  bool put(int a) const;
+  // Takes the plug from b's queue: a becomes writable, with an edge. Returns what else was queued
+  // there (a program
+  // that wrote past its hooks before it was connected): application data.
+  std::vector<std::byte> remove(int b) const;
+  // Cuts the plug out of bytes peeked from b, wherever a racing writer left it.
+  void erase_from(std::vector<std::byte>& bytes) const;
+
+ private:
+  std::array<std::byte, proto::kPlugBytes> bytes_{};
+};
+
+// Gives a an OUT edge (an epoll user that saw OUT before connect() waits for the next one).
+void raise_out_edge(int a);
+
+// Bytes queued towards b: copied out and left there (so that a stays not writable), or taken.
+std::vector<std::byte> peek_all(int b);
+std::vector<std::byte> take_all(int b);
+
+// One waiting connection for a listener: kAcceptByte with `accepted` attached. 0, EAGAIN (no room),
+// or errno.
+int send_accepted(int b, int accepted);
+
+// Connections sent with send_accepted() that nobody took yet.
+std::uint32_t waiting_accepts(int b);
+
+}  // namespace vmbus::emu
+
+#endif  // VMBUS_EMU_HVSOCKET_CARRIER_END_H_

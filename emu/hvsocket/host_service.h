@@ -1,0 +1,89 @@
+// HostService: the host's socket service: which host listener gets a guest's connection (VmId
+// rules), the host's own connects, and the life of each offer.
+//
+//   a guest connects        on_tl_connect() -> a listener? host_offer() : host_refuse_connect()
+//                           on_channel_open() -> room? accept, host_complete_open(true)
+//   a host program connects dial() -> host_offer(for_guest_accept) -> on_channel_open() ->
+//   connected the end                 finish() -> host_rescind(); never waits for the guest's
+//   CLOSE_CHANNEL
+//
+// Names       (VmId, ServiceId). An AF_VSOCK socket of the host on port P stands at (wildcard,
+// service of P). Threads     The loop thread.
+#ifndef VMBUS_EMU_HVSOCKET_HOST_SERVICE_H_
+#define VMBUS_EMU_HVSOCKET_HOST_SERVICE_H_
+
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include "emu/partition.h"
+#include "emu/protocol/address.h"
+
+namespace vmbus::emu {
+
+class Sockets;
+struct Socket;
+
+// What the host calls an address: the VmId it listens for.
+proto::Guid listening_vm_id(const proto::Address& local);
+
+class HostService final : public HostChannelEvents {
+ public:
+  explicit HostService(Sockets& sockets) : sockets_(sockets) {}
+
+  // ---- names
+  // May a socket bind `address`? Listeners exclude each other, and so do bound sockets on the
+  // shared VmIds.
+  bool in_use(const proto::Address& address) const;
+  void hold(Socket& socket);
+  void release(const Socket& socket);
+  // A free automatic port for an AF_VSOCK socket of the host.
+  proto::Port pick_port();
+  // The listener for a connection from the guest `vm_id`, the most specific first: its own VmId,
+  // children, wildcard.
+  Socket* listener_for_guest(const proto::Guid& vm_id, const proto::Guid& service) const;
+  // The listener for a connection from the host itself: loopback, wildcard.
+  Socket* listener_for_host(const proto::Guid& service) const;
+
+  // ---- connections
+  void dial(Socket& socket, Partition& bus);
+  void abandon(Socket& socket);
+  void finish(Socket& socket);
+  void answer_waiting(Partition& bus, proto::Relid relid, Socket* listener);
+  // Every connection to this guest ends as a reset at the host's end (vm remove --force).
+  void reset_all(Partition& bus);
+
+  void on_tl_connect(Partition& bus, const proto::Guid& endpoint,
+                     const proto::Guid& service) override;
+  void on_channel_open(Partition& bus, proto::Relid relid, const ChannelRings& rings) override;
+  void on_channel_close(Partition& bus, proto::Relid relid) override;
+  void on_channel_released(Partition& bus, proto::Relid relid) override;
+  void on_host_signal(Partition& bus, proto::Relid relid) override;
+
+ private:
+  using Key = std::pair<Partition*, std::uint32_t>;
+  struct Channel {
+    std::uint64_t socket = 0;  // cookie; 0: nobody's yet, or no longer
+    bool dialled = false;      // a host program connects; otherwise the guest does
+    bool rescinded = false;    // only RELID_RELEASED is missing
+    proto::Guid service{};
+    proto::Guid endpoint{};
+    ChannelRings rings{};  // of an open that waits for room
+  };
+
+  Socket* find(const proto::Guid& vm_id, const proto::Guid& service) const;
+  bool make_offer(Socket& socket, Partition& bus);
+  bool accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener);
+  void refuse_open(Partition& bus, proto::Relid relid, Channel& channel);
+  void rescind(Partition& bus, proto::Relid relid, Channel& channel);
+
+  Sockets& sockets_;
+  std::unordered_multimap<proto::Guid, Socket*> names_;  // by service
+  std::map<Key, Channel> channels_;
+  std::uint32_t next_port_ = 0x40000000;
+};
+
+}  // namespace vmbus::emu
+
+#endif  // VMBUS_EMU_HVSOCKET_HOST_SERVICE_H_

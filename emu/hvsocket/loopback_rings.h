@@ -1,0 +1,42 @@
+// LoopbackRings: the ring pair of a connection inside one partition, shared by its two ends, freed
+// with the second.
+//
+// No channel describes it (real systems have none there either); the rings stand in the partition's
+// own memory: a guest's, or a memfd that the host has for this.
+#ifndef VMBUS_EMU_HVSOCKET_LOOPBACK_RINGS_H_
+#define VMBUS_EMU_HVSOCKET_LOOPBACK_RINGS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "emu/guest_memory.h"
+#include "emu/partition.h"
+
+namespace vmbus::emu {
+
+class LoopbackRings {
+ public:
+  // Null when the memory is full. REQUIRES: the memory outlives the rings.
+  static std::shared_ptr<LoopbackRings> in_guest(Partition& guest, std::size_t each_ring_bytes);
+  static std::shared_ptr<LoopbackRings> in_host(GuestMemory& memory, std::size_t each_ring_bytes);
+  LoopbackRings(const ChannelRings& rings, std::function<void()> free);
+  ~LoopbackRings();
+  LoopbackRings(const LoopbackRings&) = delete;
+  LoopbackRings& operator=(const LoopbackRings&) = delete;
+
+  const ChannelRings& rings() const { return rings_; }
+
+  std::array<std::uint64_t, 2>
+      sockets{};  // cookies of the ends, the dialer's first; 0: that end is finished
+
+ private:
+  ChannelRings rings_;
+  std::function<void()> free_;
+};
+
+}  // namespace vmbus::emu
+
+#endif  // VMBUS_EMU_HVSOCKET_LOOPBACK_RINGS_H_

@@ -1,0 +1,498 @@
+#include "emu/hvsocket/sockets.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "emu/hvsocket/names.h"
+
+namespace vmbus::emu {
+namespace {
+
+using proto::EndpointState;
+
+constexpr std::uint32_t kCarrierEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
+constexpr std::uint32_t kStrictBufferBytes = 24576;  // SO_SNDBUF of a connected hv_sock socket
+constexpr std::size_t kLoopbackRingBytes = 64 * proto::kPageBytes;
+constexpr std::uint64_t kHostMemoryBytes = std::uint64_t{2} << 30;
+
+std::uint32_t shown_cid(const Socket& socket, const GuestList& guests) {
+  if (socket.home == Home::kHost) return proto::kCidHost.value;
+  if (!socket.quirks().shows_own_cid) return proto::kCidAny.value;
+  return socket.guest != nullptr ? socket.guest->config().cid : guests.default_guest().config().cid;
+}
+
+std::uint16_t family_of(proto::AddressKind kind) {
+  switch (kind) {
+    case proto::AddressKind::kHyperV:
+      return proto::kFamilyHyperV;
+    case proto::AddressKind::kFreeBsd:
+      return proto::kFamilyHyperVFreeBsd;
+    case proto::AddressKind::kNone:
+    case proto::AddressKind::kVsock:
+      break;
+  }
+  return proto::kFamilyVsock;
+}
+
+std::uint16_t store_name(const proto::Address& address,
+                         std::array<std::uint8_t, proto::kMaxNameBytes>& name) {
+  const proto::RawAddress raw = proto::to_raw(address);
+  std::ranges::transform(raw.bytes(), name.begin(),
+                         [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+  return static_cast<std::uint16_t>(raw.size);
+}
+
+std::uint32_t endpoint_quirks(const Socket& socket) {
+  const bool guest_rules = socket.home != Home::kHost;
+  return guest_rules && !socket.quirks().allows_peek ? proto::kQuirkNoPeek : 0U;
+}
+
+}  // namespace
+
+Sockets::Sockets(EventLoop& loop, EndpointRegistry registry, Counters& counters, MessageLog& log)
+    : loop_(loop),
+      registry_(std::move(registry)),
+      counters_(counters),
+      host_(*this),
+      guests_(*this, host_, counters, log) {}
+
+Sockets::~Sockets() {
+  for (const auto& [cookie, socket] : sockets_) loop_.unwatch(socket->watch);
+}
+
+tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
+  const auto entry = registry_.allocate();
+  if (!entry) return tl::unexpected(ENFILE);
+  auto carrier = make_carrier(*entry, spec.type);
+  if (!carrier) {
+    registry_.free(*entry);
+    return tl::unexpected(carrier.error() == EMFILE ? ENFILE : carrier.error());
+  }
+  auto socket = std::make_unique<Socket>();
+  Socket& born = *socket;
+  born.entry = *entry;
+  born.cookie = carrier->cookie;
+  born.inode = carrier->inode;
+  born.b = std::move(carrier->b);
+  born.pid = spec.pid;
+  born.program = spec.program;
+  born.kind = spec.kind;
+  born.type = spec.type;
+  born.partition = spec.partition;
+  born.profile = spec.profile;
+  const std::uint64_t cookie = born.cookie;
+  born.watch = loop_.watch(born.b.get(), kCarrierEvents, [this, cookie](std::uint32_t events) {
+    on_carrier_event(cookie, events);
+  });
+  sockets_.emplace(cookie, std::move(socket));
+  counters_.add(Counter::kSocketsCreated);
+  publish(born);
+  return Born{&born, std::move(carrier->a)};
+}
+
+Socket* Sockets::find(std::uint64_t cookie) const {
+  const auto found = sockets_.find(cookie);
+  return found == sockets_.end() ? nullptr : found->second.get();
+}
+
+// ---- connecting
+// -----------------------------------------------------------------------------------------------
+
+void Sockets::connected(Socket& socket, std::unique_ptr<Stream> stream, const NamePair& names) {
+  socket.stream = std::move(stream);
+  socket.peer = names.peer;
+  if (socket.kind == proto::AddressKind::kHyperV) {
+    release_name(socket);  // Windows gives a client a fresh name, whatever it was bound to
+    socket.local = names.local;
+  } else {
+    socket.local.cid = names.local.cid;
+  }
+  end_attempt(socket, EndpointState::kConnected, 0);
+  queue(socket);
+}
+
+void Sockets::connect_failed(Socket& socket, int error) {
+  if (socket.state != EndpointState::kConnecting) return;
+  counters_.add(Counter::kConnectionsRefused);
+  end_attempt(socket, EndpointState::kFailed, error);
+}
+
+void Sockets::end_attempt(Socket& socket, EndpointState state, int error) {
+  const std::unique_ptr<Attempt> attempt = std::move(socket.attempt);
+  socket.state = state;
+  socket.so_error = error;
+  if (socket.state == EndpointState::kConnected && !socket.quirks().large_rings) {
+    socket.options.send_buffer = kStrictBufferBytes;
+    socket.options.receive_buffer = kStrictBufferBytes;
+  }
+  publish(socket);
+  if (attempt == nullptr) return;
+  loop_.cancel(attempt->timer);
+  if (attempt->plugged) socket.outbox = plug_.remove(socket.b.get());
+}
+
+void Sockets::start_timer(Socket& socket, std::chrono::microseconds limit) {
+  const std::uint64_t cookie = socket.cookie;
+  socket.attempt->timer = loop_.after(limit, [this, cookie] { on_time_limit(cookie); });
+}
+
+void Sockets::on_time_limit(std::uint64_t cookie) {
+  Socket* socket = find(cookie);
+  if (socket == nullptr || socket->state != EndpointState::kConnecting) return;
+  cancel_attempt(*socket);
+  counters_.add(Counter::kConnectionsRefused);
+  socket->so_error = ETIMEDOUT;
+  publish(*socket);
+}
+
+void Sockets::cancel_attempt(Socket& socket) {
+  if (socket.state != EndpointState::kConnecting) return;
+  if (socket.home == Home::kHost) {
+    host_.abandon(socket);
+  } else if (socket.guest != nullptr) {
+    socket.guest->driver().abandon(socket);
+  }
+  end_attempt(socket, EndpointState::kFailed, 0);
+}
+
+void Sockets::connect_loopback(Socket& dialer, Socket& listener) {
+  if (!has_room(listener)) {
+    listener.listener->waiting.push_back(
+        {.kind = WaitingPeer::Kind::kLoopback, .dialer = dialer.cookie});
+    return;
+  }
+  const auto pair = loopback_rings(listener);
+  if (pair == nullptr) return connect_failed(dialer, ENOBUFS);
+  const LoopbackNames names = loopback_names(dialer, listener);
+  pair->sockets[0] = dialer.cookie;
+  Socket* accepted = accept(listener, Stream::on_loopback(pair, 1), names.accepted);
+  if (accepted == nullptr) return connect_failed(dialer, ECONNRESET);
+  pair->sockets[1] = accepted->cookie;
+  connected(dialer, Stream::on_loopback(pair, 0), names.dialer);
+}
+
+std::shared_ptr<LoopbackRings> Sockets::loopback_rings(const Socket& listener) {
+  if (listener.home == Home::kGuest)
+    return LoopbackRings::in_guest(listener.guest->bus(), kLoopbackRingBytes);
+  if (host_memory_ == nullptr) {
+    auto memory = GuestMemory::create(kHostMemoryBytes);
+    if (!memory) return nullptr;
+    host_memory_ = std::move(*memory);
+  }
+  return LoopbackRings::in_host(*host_memory_, kLoopbackRingBytes);
+}
+
+// ---- listening
+// ------------------------------------------------------------------------------------------------
+
+bool Sockets::has_room(const Socket& listener) {
+  const Listener& queue = *listener.listener;
+  return waiting_accepts(listener.b.get()) + queue.undelivered.size() <
+         std::size_t{queue.backlog} + 1;
+}
+
+Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
+                        const NamePair& names) {
+  auto born = create({.kind = listener.kind,
+                      .type = SOCK_STREAM,
+                      .partition = listener.partition,
+                      .profile = listener.profile,
+                      .pid = listener.pid,
+                      .program = listener.program});
+  if (!born) return nullptr;
+  Socket& socket = *born->socket;
+  socket.home = listener.home;
+  if (listener.guest != nullptr) assign_guest(socket, *listener.guest);
+  socket.options.connect_timeout_us = listener.options.connect_timeout_us;
+  socket.options.buffer_size = listener.options.buffer_size;
+  socket.options.buffer_min_size = listener.options.buffer_min_size;
+  socket.options.buffer_max_size = listener.options.buffer_max_size;
+  socket.stream = std::move(stream);
+  socket.local = names.local;
+  socket.peer = names.peer;
+  end_attempt(socket, EndpointState::kConnected, 0);
+  const int error = send_accepted(listener.b.get(), born->a.get());
+  if (error == EAGAIN) {
+    listener.listener->undelivered.push_back(std::move(born->a));
+  } else if (error != 0) {
+    socket.stream.reset();
+    release(socket);
+    return nullptr;
+  }
+  counters_.add(Counter::kConnectionsAccepted);
+  queue(socket);
+  return &socket;
+}
+
+void Sockets::serve_listener(Socket& listener) {
+  Listener& queue = *listener.listener;
+  while (!queue.undelivered.empty()) {
+    if (send_accepted(listener.b.get(), queue.undelivered.front().get()) != 0) return;
+    queue.undelivered.pop_front();
+  }
+  while (!queue.waiting.empty() && has_room(listener)) {
+    const WaitingPeer peer = queue.waiting.front();
+    queue.waiting.pop_front();
+    answer(peer, &listener);
+  }
+}
+
+void Sockets::fail_waiting(Socket& listener) {
+  const std::unique_ptr<Listener> queue = std::move(listener.listener);
+  for (const WaitingPeer& peer : queue->waiting) answer(peer, nullptr);
+}
+
+void Sockets::end_guest(const Guest& guest) {
+  for (const auto& [cookie, socket] : sockets_) {
+    if (socket->guest != &guest) continue;
+    connect_failed(*socket, ENODEV);
+    if (socket->state != EndpointState::kListening) continue;
+    socket->so_error = ENODEV;
+    socket->ended |= proto::kEndedPeerGone | proto::kEndedPeerWrite;
+    end_of_stream(*socket);
+  }
+}
+
+void Sockets::answer(const WaitingPeer& peer, Socket* listener) {
+  switch (peer.kind) {
+    case WaitingPeer::Kind::kFromGuest:
+      return host_.answer_waiting(*peer.guest, peer.relid, listener);
+    case WaitingPeer::Kind::kFromHost:
+      return guests_.of(*peer.guest).driver().answer_waiting(*peer.guest, peer.relid, listener);
+    case WaitingPeer::Kind::kLoopback: {
+      Socket* dialer = find(peer.dialer);
+      if (dialer == nullptr || dialer->state != EndpointState::kConnecting) return;
+      if (listener == nullptr) return connect_failed(*dialer, ECONNRESET);
+      return connect_loopback(*dialer, *listener);
+    }
+  }
+}
+
+// ---- the end of a connection
+// ----------------------------------------------------------------------------------
+
+void Sockets::peer_closed(Socket& socket) {
+  if (socket.stream == nullptr) return;
+  socket.stream->peer_closed = true;
+  socket.ended |= proto::kEndedPeerGone;
+  publish(socket);
+  queue(socket);
+}
+
+void Sockets::detach(Socket& socket, bool reset) {
+  rescue_ring(socket);
+  socket.stream.reset();
+  socket.ended |= proto::kEndedPeerGone;
+  if (reset) socket.ended |= proto::kEndedReset;
+  publish(socket);
+  queue(socket);
+}
+
+void Sockets::end_of_stream(Socket& socket) {
+  publish(socket);
+  ::shutdown(socket.b.get(), SHUT_WR);
+}
+
+void Sockets::finish_stream(Socket& socket) {
+  const Stream& stream = *socket.stream;
+  const bool read_done =
+      socket.closed || socket.has(proto::kEndedPeerWrite | proto::kEndedLocalRead);
+  const bool sent_all_and_closed = socket.closed && stream.fin_sent;
+  bool finished = stream.peer_closed && read_done;
+  switch (stream.side()) {
+    case Side::kHost:
+    case Side::kLoopback:
+      finished |= sent_all_and_closed || (stream.fin_sent && socket.has(proto::kEndedPeerWrite));
+      break;
+    case Side::kGuest:
+      finished |= sent_all_and_closed && socket.quirks().closes_first;
+      break;
+  }
+  if (!finished) return;
+  if (stream.side() == Side::kHost) host_.finish(socket);
+  if (stream.side() == Side::kGuest) socket.guest->driver().finish(socket);
+  if (stream.side() == Side::kLoopback) {
+    stream.pair()->sockets[stream.end()] = 0;
+    if (Socket* peer = find(stream.loopback_peer())) peer_closed(*peer);
+  }
+  socket.stream.reset();
+  const bool had_end = socket.has(proto::kEndedPeerWrite);
+  socket.ended |= proto::kEndedPeerGone | proto::kEndedPeerWrite;
+  if (had_end) {
+    publish(socket);
+  } else {
+    end_of_stream(socket);
+  }
+}
+
+void Sockets::on_last_close(Socket& socket) {
+  socket.closed = true;
+  socket.b_readable = true;
+  release_name(socket);
+  if (socket.state == EndpointState::kListening) fail_waiting(socket);
+  if (socket.state == EndpointState::kConnecting) cancel_attempt(socket);
+  if (socket.state == EndpointState::kConnected && socket.stream != nullptr) return queue(socket);
+  release(socket);
+}
+
+void Sockets::release(Socket& socket) {
+  release_name(socket);
+  if (socket.guest != nullptr && socket.home == Home::kGuest) --socket.guest->sockets;
+  loop_.unwatch(socket.watch);
+  registry_.free(socket.entry);
+  const auto found = sockets_.find(socket.cookie);
+  released_.push_back(std::move(found->second));
+  sockets_.erase(found);
+}
+
+void Sockets::collect() {
+  if (released_.empty()) return;
+  released_.clear();
+  guests_.collect();
+  if (on_idle_) on_idle_();
+}
+
+// ---- the loop
+// -------------------------------------------------------------------------------------------------
+
+void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
+  Socket* socket = find(cookie);
+  if (socket == nullptr) return;
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) socket->b_readable = true;
+  if ((events & EPOLLOUT) != 0) socket->b_writable = true;
+  const bool maybe_closed = (events & (EPOLLHUP | EPOLLERR)) != 0 && !socket->closed;
+  if (maybe_closed && !diag_.exists(socket->inode, socket->cookie)) return on_last_close(*socket);
+  if (socket->state == EndpointState::kListening) return serve_listener(*socket);
+  if (socket->state == EndpointState::kConnected) queue(*socket);
+}
+
+void Sockets::queue(Socket& socket) {
+  if (socket.queued) return;
+  socket.queued = true;
+  run_queue_.push_back(socket.cookie);
+}
+
+void Sockets::count_signal(Socket& socket) {
+  if (socket.stream != nullptr) ++socket.stream->signals_received;
+  queue(socket);
+}
+
+void Sockets::signal_peer(Socket& socket) {
+  Stream& stream = *socket.stream;
+  ++stream.signals_sent;
+  counters_.add(Counter::kSignalsSent);
+  switch (stream.side()) {
+    case Side::kHost:
+      return stream.bus()->host_signal(stream.relid());
+    case Side::kGuest:
+      return stream.bus()->guest_signal(stream.relid());
+    case Side::kLoopback:
+      if (Socket* peer = find(stream.loopback_peer())) count_signal(*peer);
+  }
+}
+
+void Sockets::run_pump(Socket& socket) {
+  const bool had_end = socket.has(proto::kEndedPeerWrite);
+  const PumpResult out = pump_out(socket, counters_);
+  const PumpResult in = pump_in(socket, counters_);
+  if (socket.stream != nullptr && (out.signal || in.signal)) signal_peer(socket);
+  if (out.fault || in.fault) {
+    counters_.add(Counter::kRingFaults);
+    socket.stream->peer_closed = true;
+    socket.ended |= proto::kEndedPeerGone | proto::kEndedPeerWrite | proto::kEndedReset;
+  }
+  if (!had_end && socket.has(proto::kEndedPeerWrite)) end_of_stream(socket);
+  if (socket.stream != nullptr) finish_stream(socket);
+  if (socket.closed && socket.stream == nullptr) return release(socket);
+  if (out.more || in.more) queue(socket);
+}
+
+void Sockets::settle_buses() {
+  bool ran = true;
+  while (ran) {
+    ran = false;
+    for (const auto& guest : guests_.all()) {
+      if (!guest->bus().has_work()) continue;
+      guest->bus().run();
+      ran = true;
+    }
+  }
+}
+
+bool Sockets::settle() {
+  settle_buses();
+  std::deque<std::uint64_t> turn;
+  turn.swap(run_queue_);
+  for (const std::uint64_t cookie : turn) {
+    Socket* socket = find(cookie);
+    if (socket == nullptr) continue;
+    socket->queued = false;
+    if (socket->state == EndpointState::kConnected) run_pump(*socket);
+  }
+  settle_buses();
+  collect();
+  return !run_queue_.empty();
+}
+
+// ---- bookkeeping
+// ----------------------------------------------------------------------------------------------
+
+void Sockets::assign_guest(Socket& socket, Guest& guest) {
+  socket.home = Home::kGuest;
+  socket.guest = &guest;
+  ++guest.sockets;
+}
+
+void Sockets::assign_host(Socket& socket) { socket.home = Home::kHost; }
+
+void Sockets::hold_name(Socket& socket) {
+  if (socket.home == Home::kHost) {
+    host_.hold(socket);
+  } else {
+    socket.guest->driver().ports().hold(socket);
+  }
+}
+
+void Sockets::release_name(Socket& socket) {
+  if (socket.home == Home::kHost) {
+    host_.release(socket);
+  } else if (socket.guest != nullptr) {
+    socket.guest->driver().ports().release(socket);
+  }
+}
+
+void Sockets::publish(const Socket& socket) {
+  const SocketOptions& options = socket.options;
+  proto::Endpoint image{};
+  image.generation = registry_.generation(socket.entry);
+  image.cookie = socket.cookie;
+  image.family = family_of(socket.kind);
+  image.type = socket.type;
+  image.state = socket.state;
+  image.ended = socket.ended;
+  image.flags = socket.flags;
+  image.protocol = socket.kind == proto::AddressKind::kHyperV ? 1 : 0;
+  image.so_error = socket.so_error;
+  image.quirks = endpoint_quirks(socket);
+  image.send_buffer = options.send_buffer;
+  image.receive_buffer = options.receive_buffer;
+  image.receive_low_water = options.receive_low_water;
+  image.local_cid = shown_cid(socket, guests_);
+  image.buffer_size = options.buffer_size;
+  image.buffer_min_size = options.buffer_min_size;
+  image.buffer_max_size = options.buffer_max_size;
+  image.connect_timeout_us = options.connect_timeout_us;
+  image.hv_connect_timeout_ms = options.hv_connect_timeout_ms;
+  image.hv_options = options.hv_options;
+  image.stored_options = options.stored;
+  image.priority = options.priority;
+  image.local_bytes = store_name(shown_local(socket), image.local_name);
+  image.peer_bytes = store_name(socket.peer, image.peer_name);
+  registry_.write(socket.entry, image);
+}
+
+}  // namespace vmbus::emu

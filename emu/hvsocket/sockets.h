@@ -1,0 +1,148 @@
+// Sockets: every socket of the bus and the steps of its life: born, connecting, connected,
+// accepted, ended, closed.
+//
+// HostService and GuestDriver decide what happens on the bus and tell it here; SocketRequests
+// brings what programs ask; the event loop brings what their carriers show. This class writes the
+// endpoint table, works the carriers, and runs the pump.
+//
+// Threads     The loop thread.
+// Order       The endpoint table first, the carrier second: whoever wakes sees the new state.
+// Lifetime    release() takes a socket out of every table at once; the object itself dies in
+// collect(), so that a
+//             caller up the stack may finish with it.
+#ifndef VMBUS_EMU_HVSOCKET_SOCKETS_H_
+#define VMBUS_EMU_HVSOCKET_SOCKETS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <tl/expected.hpp>
+#include <unordered_map>
+#include <vector>
+
+#include "emu/counters.h"
+#include "emu/event_loop.h"
+#include "emu/hvsocket/carrier_end.h"
+#include "emu/hvsocket/endpoint_registry.h"
+#include "emu/hvsocket/guest.h"
+#include "emu/hvsocket/host_service.h"
+#include "emu/hvsocket/names.h"
+#include "emu/hvsocket/socket.h"
+#include "emu/hvsocket/unix_diag.h"
+#include "emu/pump.h"
+
+namespace vmbus::emu {
+
+// What a new socket is, before it has a carrier.
+struct SocketSpec {
+  proto::AddressKind kind = proto::AddressKind::kVsock;
+  std::uint8_t type = 0;
+  std::string partition = "auto";
+  Profile profile = kDefaultProfile;
+  std::uint32_t pid = 0;
+  std::string program;
+};
+
+class Sockets {
+ public:
+  Sockets(EventLoop& loop, EndpointRegistry registry, Counters& counters, MessageLog& log);
+  ~Sockets();
+  Sockets(const Sockets&) = delete;
+  Sockets& operator=(const Sockets&) = delete;
+
+  GuestList& guests() { return guests_; }
+  const GuestList& guests() const { return guests_; }
+  HostService& host() { return host_; }
+  EndpointRegistry& registry() { return registry_; }
+  const EndpointRegistry& registry() const { return registry_; }
+  const Plug& plug() const { return plug_; }
+  Counters& counters() { return counters_; }
+  const std::unordered_map<std::uint64_t, std::unique_ptr<Socket>>& all() const { return sockets_; }
+
+  struct Born {
+    Socket* socket;
+    OwnedFd a;
+  };
+  // A fresh socket and its end A. Error: ENFILE (table full), EMFILE, ENOMEM.
+  tl::expected<Born, int> create(const SocketSpec& spec);
+  Socket* find(std::uint64_t cookie) const;
+
+  // ---- the life of a connection
+  // The attempt succeeded: names, state, readiness.
+  void connected(Socket& socket, std::unique_ptr<Stream> stream, const NamePair& names);
+  // The attempt failed: so_error, and the socket may connect again.
+  void connect_failed(Socket& socket, int error);
+  // Arms the attempt's time limit.
+  void start_timer(Socket& socket, std::chrono::microseconds limit);
+  // Gives the attempt up without an error (signal, close, before a new state).
+  void cancel_attempt(Socket& socket);
+
+  static bool has_room(const Socket& listener);
+  // A connection for `listener`: makes the accepted socket and queues it. Null: no descriptor or
+  // entry to be had.
+  Socket* accept(const Socket& listener, std::unique_ptr<Stream> stream, const NamePair& names);
+  // The peer closed or the channel was withdrawn: send fails now, end of file follows the queued
+  // bytes.
+  void peer_closed(Socket& socket);
+  // The ring memory goes away now: rescues what is unread. `reset`: calls then say ECONNRESET.
+  void detach(Socket& socket, bool reset);
+  // Joins two sockets of one partition, over rings in its memory, or waits for room in the
+  // listener's queue. REQUIRES: the dialer is connecting; its `peer` is the address it dials.
+  void connect_loopback(Socket& dialer, Socket& listener);
+
+  // ---- bookkeeping
+  void publish(const Socket& socket);
+  void queue(Socket& socket);         // a turn of the pump, soon
+  void count_signal(Socket& socket);  // the peer signalled: a turn, and the statistic
+  void assign_guest(Socket& socket, Guest& guest);
+  void assign_host(Socket& socket);
+  void hold_name(Socket& socket);  // in its partition's name table
+  void release_name(Socket& socket);
+  void fail_waiting(Socket& listener);
+  // The guest is withdrawn: its connects fail and its listeners end, both with ENODEV.
+  void end_guest(const Guest& guest);
+
+  // Runs the buses until they are quiet; no pump. A request handler calls it to learn what its
+  // connect came to.
+  void settle_buses();
+  // One round of everything that waits. False: nothing is left to do.
+  bool settle();
+
+  // Called when the number of sockets may have fallen to zero.
+  void set_on_idle(std::function<void()> on_idle) { on_idle_ = std::move(on_idle); }
+
+ private:
+  void on_carrier_event(std::uint64_t cookie, std::uint32_t events);
+  void on_time_limit(std::uint64_t cookie);
+  void on_last_close(Socket& socket);
+  void run_pump(Socket& socket);
+  void signal_peer(Socket& socket);
+  void end_of_stream(Socket& socket);
+  void finish_stream(Socket& socket);
+  void serve_listener(Socket& listener);
+  std::shared_ptr<LoopbackRings> loopback_rings(const Socket& listener);
+  void answer(const WaitingPeer& peer, Socket* listener);
+  void end_attempt(Socket& socket, proto::EndpointState state, int error);
+  void release(Socket& socket);
+  void collect();
+
+  EventLoop& loop_;
+  EndpointRegistry registry_;
+  Counters& counters_;
+  Plug plug_;
+  UnixDiag diag_;
+  HostService host_;
+  std::unique_ptr<GuestMemory> host_memory_;  // made with the first loopback connection of the host
+  std::unordered_map<std::uint64_t, std::unique_ptr<Socket>> sockets_;  // by cookie
+  std::vector<std::unique_ptr<Socket>> released_;
+  std::deque<std::uint64_t> run_queue_;
+  std::function<void()> on_idle_;
+  GuestList guests_;
+};
+
+}  // namespace vmbus::emu
+
+#endif  // VMBUS_EMU_HVSOCKET_SOCKETS_H_

@@ -1,0 +1,60 @@
+// Stream: one end of an established connection: the ring it writes, the ring it reads, and who
+// hears its signals.
+//
+// The other end is a Stream too: of the same partition (loopback) or, on a channel, on the other
+// side of the bus. Threads     The loop thread.
+#ifndef VMBUS_EMU_HVSOCKET_STREAM_H_
+#define VMBUS_EMU_HVSOCKET_STREAM_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "emu/hvsocket/loopback_rings.h"
+#include "emu/partition.h"
+#include "ringbuf/pipe_reader.h"
+#include "ringbuf/pipe_writer.h"
+
+namespace vmbus::emu {
+
+enum class Side : std::uint8_t { kHost, kGuest, kLoopback };
+
+class Stream {
+ public:
+  // Opens both rings at the given end. Null when a control page holds nonsense (a hostile guest's
+  // host end).
+  static std::unique_ptr<Stream> on_channel(Side side, Partition& bus, proto::Relid relid,
+                                            const ChannelRings& rings);
+  // `end` 0 dialled and writes the pair's first ring; 1 accepted.
+  static std::unique_ptr<Stream> on_loopback(std::shared_ptr<LoopbackRings> pair, std::size_t end);
+
+  Side side() const { return side_; }
+  Partition* bus() const { return bus_; }        // null: loopback
+  proto::Relid relid() const { return relid_; }  // 0: loopback
+  const std::shared_ptr<LoopbackRings>& pair() const { return pair_; }
+  std::size_t end() const { return end_; }
+  std::uint64_t loopback_peer() const { return pair_->sockets[1 - end_]; }
+
+  ring::PipeWriter out;
+  ring::PipeReader in;
+  bool fin_sent = false;
+  bool peer_closed =
+      false;  // the peer writes no more, whether or not it said so: after the ring, end of file
+  bool waits_for_space = false;
+  std::uint64_t signals_sent = 0;
+  std::uint64_t signals_received = 0;
+
+ private:
+  Stream(Side side, Partition* bus, proto::Relid relid) : side_(side), bus_(bus), relid_(relid) {}
+  static std::unique_ptr<Stream> open(std::unique_ptr<Stream> stream, std::byte* out,
+                                      std::size_t out_bytes, std::byte* in, std::size_t in_bytes);
+
+  Side side_;
+  Partition* bus_;
+  proto::Relid relid_;
+  std::shared_ptr<LoopbackRings> pair_;
+  std::size_t end_ = 0;
+};
+
+}  // namespace vmbus::emu
+
+#endif  // VMBUS_EMU_HVSOCKET_STREAM_H_

@@ -1,0 +1,44 @@
+// vmbusd: reads flags, goes to the background, builds the server, runs it. Everything else is in
+// vmbus_emu.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "emu/background.h"
+#include "emu/log.h"
+#include "emu/options.h"
+#include "emu/server.h"
+
+namespace {
+
+// Each socket costs the daemon a descriptor.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace vmbus::emu;
+  auto parsed = parse_options(std::vector<std::string>(argv + 1, argv + argc));
+  if (const auto* exit = std::get_if<EarlyExit>(&parsed)) {
+    fmt::print(exit->status == 0 ? stdout : stderr, "{}", exit->text);
+    return exit->status;
+  }
+  const auto& options = std::get<DaemonOptions>(parsed);
+  logger().set_level(options.log);
+  ::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  auto background = enter_background(options);
+  if (const int* status = std::get_if<int>(&background)) return *status;
+  return run_daemon(options, std::move(std::get<ReadyNotifier>(background)));
+}

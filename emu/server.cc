@@ -1,0 +1,326 @@
+#include "emu/server.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "emu/log.h"
+#include "emu/report_file.h"
+#include "emu/reports.h"
+#include "emu/version.h"
+
+namespace vmbus::emu {
+namespace {
+
+using Body = control::Request::BodyCase;
+
+HandlerReply error_reply(int error, std::string explanation = {}) {
+  HandlerReply reply;
+  reply.message.set_error(error);
+  reply.message.set_explanation(std::move(explanation));
+  return reply;
+}
+
+HandlerReply report_reply(const google::protobuf::MessageLite& report) {
+  auto file = make_report_file(report);
+  if (!file) return error_reply(file.error(), "the report's memory could not be had");
+  HandlerReply reply;
+  reply.attachment = std::move(*file);
+  return reply;
+}
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+void set_created(HandlerReply& reply, const Sockets& sockets, const Socket& socket) {
+  control::CreatedSocket* created = reply.message.mutable_created_socket();
+  created->set_entry(socket.entry);
+  created->set_generation(sockets.registry().generation(socket.entry));
+}
+
+std::uint64_t steady_ns(std::chrono::steady_clock::time_point time) {
+  const auto since = time.time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<Server>, std::string> Server::create(const DaemonOptions& options,
+                                                                  EventLoop& loop) {
+  std::uint64_t bus_id = 0;
+  [[maybe_unused]] const ssize_t length = ::getrandom(&bus_id, sizeof bus_id, 0);
+  auto registry = EndpointRegistry::create(bus_id);
+  if (!registry) {
+    return tl::unexpected("the endpoint table could not be made: " + errno_text(registry.error()));
+  }
+  std::unique_ptr<Server> server(new Server(options, loop, std::move(*registry)));
+  GuestSpec first;
+  first.name = kDefaultGuestName;
+  for (const GuestSpec& spec : options.guests) {
+    if (spec.name == kDefaultGuestName) first = spec;
+  }
+  GuestList& guests = server->sockets_.guests();
+  if (auto added = guests.add(first); !added) return tl::unexpected(added.error());
+  for (const GuestSpec& spec : options.guests) {
+    if (spec.name == kDefaultGuestName) continue;
+    if (auto added = guests.add(spec); !added) return tl::unexpected(added.error());
+  }
+  server->sockets_.registry().set_default_cid(guests.default_guest().config().cid);
+  return server;
+}
+
+Server::Server(const DaemonOptions& options, EventLoop& loop, EndpointRegistry registry)
+    : options_(options),
+      loop_(loop),
+      started_(std::chrono::steady_clock::now()),
+      sockets_(loop, std::move(registry), counters_, messages_),
+      requests_(sockets_) {
+  loop_.set_settle([this] {
+    if (sockets_.settle()) loop_.post([] {});  // another turn, after a look at the descriptors
+  });
+  sockets_.set_on_idle([this] { leave_if_idle(); });
+}
+
+void Server::serve(BusDirectory& directory) {
+  directory_ = &directory;
+  control_ = std::make_unique<ControlServer>(loop_, directory.listener(), *this, counters_);
+}
+
+void Server::stop() {
+  if (directory_ != nullptr) directory_->leave();
+  loop_.stop();
+}
+
+void Server::on_client_gone(const Client& client) {
+  log_debug("client {} ({}) has left", client.pid, client.program);
+  leave_if_idle();
+}
+
+void Server::leave_if_idle() {
+  if (!options_.leave_when_idle || control_ == nullptr) return;
+  loop_.post([this] {
+    bool permanent = false;
+    for (const auto& guest : sockets_.guests().all()) permanent |= guest->permanent;
+    const bool used = permanent || control_->connections() != 0 || !sockets_.all().empty();
+    if (!used && directory_->leave_if_unused()) loop_.stop();
+  });
+}
+
+// ---- requests -----------------------------------------------------------------------------------
+
+HandlerReply Server::welcome(const Client& client) {
+  log_debug("client {} ({}) has come", client.pid, client.program);
+  const GuestList& guests = sockets_.guests();
+  const PartitionConfig& guest = guests.default_guest().config();
+  HandlerReply reply;
+  control::Welcome* welcome = reply.message.mutable_welcome();
+  welcome->set_bus_id(sockets_.registry().bus_id());
+  welcome->set_daemon_pid(static_cast<std::uint32_t>(::getpid()));
+  welcome->set_default_vm_id(proto::to_text(guest.vm_id).c_str());
+  welcome->set_default_cid(guest.cid);
+  welcome->set_freebsd_guest(guests.find_flavour(Flavour::kFreeBsd) != nullptr);
+  welcome->set_version(kVersion);
+  reply.attachment = OwnedFd(::fcntl(sockets_.registry().fd(), F_DUPFD_CLOEXEC, 0));
+  return reply.attachment ? std::move(reply) : error_reply(ENFILE);
+}
+
+HandlerReply Server::handle(const Client& client, const control::Request& request,
+                            OwnedFd carrier) {
+  switch (request.body_case()) {
+    case Body::kHello:
+    case Body::kAdopt:
+    case Body::BODY_NOT_SET:
+      return error_reply(EPROTO, "the control server answers these itself");
+    case Body::kCreateSocket:
+      return create_socket(client, request.create_socket());
+    case Body::kBind:
+    case Body::kListen:
+    case Body::kConnect:
+    case Body::kCancelConnect:
+    case Body::kShutdown:
+    case Body::kSetOption:
+    case Body::kTakeError:
+    case Body::kIdentify: {
+      Socket* socket = sockets_.find(socket_cookie(carrier.get()));
+      if (socket == nullptr) return error_reply(ENOENT, "no socket of this bus");
+      return on_socket(*socket, carrier.get(), request);
+    }
+    case Body::kGetStatus:
+      return status();
+    case Body::kGetSockets:
+      return report_reply(report_sockets(sockets_));
+    case Body::kGetMessages:
+      return report_reply(report_messages(messages_, request.get_messages().guest(),
+                                          request.get_messages().relid(), steady_ns(started_)));
+    case Body::kVmAdd:
+      return add_guest(request.vm_add());
+    case Body::kVmList:
+      return list_guests();
+    case Body::kVmRemove:
+      return remove_guest(request.vm_remove());
+    case Body::kStop:
+      loop_.post([this] { stop(); });
+      return {};
+  }
+  return error_reply(EPROTO, "unknown request: is the program newer than its daemon?");
+}
+
+HandlerReply Server::create_socket(const Client& client, const control::CreateSocket& call) {
+  auto born = requests_.create({.family = call.family(),
+                                .type = call.type(),
+                                .protocol = call.protocol(),
+                                .partition = call.partition().empty() ? "auto" : call.partition(),
+                                .profile = call.profile(),
+                                .pid = static_cast<std::uint32_t>(client.pid),
+                                .program = client.program});
+  if (!born) return error_reply(born.error());
+  HandlerReply reply;
+  set_created(reply, sockets_, *born->socket);
+  reply.attachment = std::move(born->a);
+  return reply;
+}
+
+HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& request) {
+  HandlerReply reply;
+  int error = 0;
+  if (request.has_bind()) {
+    error = requests_.bind(socket, bytes_of(request.bind().address()), request.bind().privileged());
+  } else if (request.has_listen()) {
+    error = requests_.listen(socket, a, request.listen().backlog());
+  } else if (request.has_connect()) {
+    error = requests_.connect(socket, a, bytes_of(request.connect().address()),
+                              request.connect().nonblocking());
+  } else if (request.has_cancel_connect()) {
+    error = requests_.cancel_connect(socket);
+  } else if (request.has_shutdown()) {
+    error = requests_.shutdown(socket, a, request.shutdown().how());
+  } else if (request.has_set_option()) {
+    const control::SetOption& call = request.set_option();
+    error = requests_.set_option(socket, call.level(), call.option(), bytes_of(call.value()));
+  } else if (request.has_take_error()) {
+    reply.message.mutable_took_error()->set_so_error(requests_.take_error(socket));
+  } else {
+    set_created(reply, sockets_, socket);
+  }
+  reply.message.set_error(error);
+  return reply;
+}
+
+// ---- tools --------------------------------------------------------------------------------------
+
+HandlerReply Server::status() const {
+  control::StatusReport report;
+  report.set_version(kVersion);
+  report.set_pid(static_cast<std::uint32_t>(::getpid()));
+  report.set_socket_path(options_.bus.socket);
+  const auto uptime = std::chrono::steady_clock::now() - started_;
+  report.set_uptime_ms(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count()));
+  report.set_loop_backend(std::string(loop_.name()));
+  report.set_loop_reason(loop_.reason());
+  report.set_clients(static_cast<std::uint32_t>(control_->connections()));
+  report.set_sockets(static_cast<std::uint32_t>(sockets_.all().size()));
+  report.set_stays(!options_.leave_when_idle);
+  report_guests(sockets_, report.mutable_guests());
+  report_counters(counters_, &report);
+  report.set_descriptors(count_descriptors());
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  report.set_descriptor_limit(static_cast<std::uint32_t>(limit.rlim_cur));
+  return report_reply(report);
+}
+
+HandlerReply Server::list_guests() const {
+  control::VmReport report;
+  report_guests(sockets_, report.mutable_guests());
+  return report_reply(report);
+}
+
+HandlerReply Server::add_guest(const control::VmAdd& call) {
+  auto spec = make_guest_spec(call.name(), call.cid(), call.vm_id(), call.flavour());
+  if (!spec) return error_reply(EINVAL, spec.error());
+  auto guest = sockets_.guests().add(*spec);
+  if (!guest) return error_reply(EEXIST, guest.error());
+  (*guest)->permanent = true;
+  return list_guests();
+}
+
+HandlerReply Server::remove_guest(const control::VmRemove& call) {
+  Guest* guest = sockets_.guests().find(call.name());
+  if (guest == nullptr) {
+    return error_reply(ENOENT, fmt::format("no guest is called \"{}\": see `vmbus vm list`",
+                                           call.name()));
+  }
+  if (guest == &sockets_.guests().default_guest()) {
+    return error_reply(EPERM, fmt::format("\"{}\" cannot be removed: every bus has it",
+                                          call.name()));
+  }
+  if (guest->sockets != 0 && !call.force()) {
+    return error_reply(EBUSY, fmt::format("\"{}\" has {} open sockets (see `vmbus ps`): close "
+                                          "them, or end them with --force",
+                                          call.name(), guest->sockets));
+  }
+  withdraw_guest(*guest);
+  return {};
+}
+
+void Server::withdraw_guest(Guest& guest) {
+  guest.removed = true;
+  sockets_.host().reset_all(guest.bus());
+  sockets_.settle_buses();
+  sockets_.end_guest(guest);
+  guest.bus().guest_unload();
+  sockets_.settle_buses();
+  loop_.post([this] {
+    sockets_.guests().collect();
+    leave_if_idle();
+  });
+}
+
+// ---- the process --------------------------------------------------------------------------------
+
+int run_daemon(const DaemonOptions& options, ReadyNotifier notifier) {
+  auto loop = EventLoop::create(options.loop);
+  if (!loop) {
+    log_error("{}", loop.error());
+    return 1;
+  }
+  auto server = Server::create(options, **loop);
+  if (!server) {
+    log_error("{}", server.error());
+    return 1;
+  }
+  auto directory = BusDirectory::claim(options.bus, options.ready_fd >= 0
+                                                        ? BusDirectory::LockHolder::kStarter
+                                                        : BusDirectory::LockHolder::kUs);
+  if (!directory) {
+    log_error("{}", directory.error());
+    return 1;
+  }
+  sigset_t ending;
+  sigemptyset(&ending);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ending, signal);
+  ::sigprocmask(SIG_BLOCK, &ending, nullptr);
+  const OwnedFd signals(::signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
+  const WatchId watch =
+      (*loop)->watch(signals.get(), EPOLLIN, [&server](std::uint32_t) { (*server)->stop(); });
+  (*server)->serve(*directory);
+  notifier.ready(options.bus);
+  log_info("listening at {} ({})", options.bus.socket, (*loop)->name());
+  (*loop)->run();
+  (*loop)->unwatch(watch);
+  return 0;
+}
+
+}  // namespace vmbus::emu

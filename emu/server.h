@@ -1,0 +1,73 @@
+// Server: the composition root: the one place that knows every part of the daemon, and what a
+// request of control.proto means to them.
+//
+// Users       Control connections, carriers that are open somewhere, and guests made by hand. A
+//             daemon that was started for a program leaves with the last of them; one started by
+//             hand stays until `vmbus stop` or a signal.
+// Threads     One, the loop's.
+#ifndef VMBUS_EMU_SERVER_H_
+#define VMBUS_EMU_SERVER_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "emu/background.h"
+#include "emu/bus_directory.h"
+#include "emu/control_server.h"
+#include "emu/counters.h"
+#include "emu/event_loop.h"
+#include "emu/hvsocket/socket_requests.h"
+#include "emu/hvsocket/sockets.h"
+#include "emu/message_log.h"
+#include "emu/options.h"
+
+namespace vmbus::emu {
+
+class Server final : public ControlHandler {
+ public:
+  // Makes the bus and its guests; nobody can connect before serve(). Error: one line for people.
+  static tl::expected<std::unique_ptr<Server>, std::string> create(const DaemonOptions& options,
+                                                                   EventLoop& loop);
+  ~Server() override = default;
+
+  // Answers at the directory's listener from now on. REQUIRES: the directory outlives the server.
+  void serve(BusDirectory& directory);
+  void stop();
+
+  HandlerReply welcome(const Client& client) override;
+  HandlerReply handle(const Client& client, const control::Request& request,
+                      OwnedFd carrier) override;
+  void on_client_gone(const Client& client) override;
+
+ private:
+  Server(const DaemonOptions& options, EventLoop& loop, EndpointRegistry registry);
+
+  HandlerReply create_socket(const Client& client, const control::CreateSocket& call);
+  HandlerReply on_socket(Socket& socket, int a, const control::Request& request);
+  HandlerReply status() const;
+  HandlerReply add_guest(const control::VmAdd& call);
+  HandlerReply list_guests() const;
+  HandlerReply remove_guest(const control::VmRemove& call);
+  void withdraw_guest(Guest& guest);
+  void leave_if_idle();
+
+  DaemonOptions options_;
+  EventLoop& loop_;
+  std::chrono::steady_clock::time_point started_;
+  Counters counters_;
+  MessageLog messages_;
+  Sockets sockets_;
+  SocketRequests requests_;
+  BusDirectory* directory_ = nullptr;
+  std::unique_ptr<ControlServer> control_;
+};
+
+// The daemon from its options to its end. Returns the exit status.
+int run_daemon(const DaemonOptions& options, ReadyNotifier notifier);
+
+}  // namespace vmbus::emu
+
+#endif  // VMBUS_EMU_SERVER_H_

@@ -1,0 +1,34 @@
+#include "shim/control_codec.h"
+
+#include <pb_decode.h>
+#include <pb_encode.h>
+
+#include <array>
+
+#include "shim/control_connection.h"
+#include "shim/real.h"
+
+namespace vmbus::shim {
+
+int send_request(const Request& request, int attached) {
+  std::array<pb_byte_t, vmbus_control_Request_size> buffer{};
+  pb_ostream_t stream = pb_ostream_from_buffer(buffer.data(), buffer.size());
+  if (!pb_encode(&stream, vmbus_control_Request_fields, &request)) return EPROTO;
+  return send_record(buffer.data(), stream.bytes_written, attached);
+}
+
+int exchange(const Request& request, int attached, Reply* reply, int* received) {
+  *received = -1;
+  if (const int error = send_request(request, attached)) return error;
+  std::array<pb_byte_t, vmbus_control_Reply_size> buffer{};
+  std::size_t size = buffer.size();
+  if (const int error = receive_record(buffer.data(), &size, received)) return error;
+  pb_istream_t stream = pb_istream_from_buffer(buffer.data(), size);
+  *reply = Reply{};
+  if (pb_decode(&stream, vmbus_control_Reply_fields, reply)) return 0;
+  if (*received >= 0) real::call(SYS_close, *received);
+  *received = -1;
+  return EPROTO;
+}
+
+}  // namespace vmbus::shim

@@ -1,0 +1,323 @@
+#include "shim/daemon_client.h"
+
+#include <linux/capability.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+
+#include "emu/protocol/carrier.h"
+#include "shim/control_codec.h"
+#include "shim/control_connection.h"
+#include "shim/daemon_start.h"
+#include "shim/environment.h"
+#include "shim/fork.h"
+#include "shim/raw_log.h"
+#include "shim/real.h"
+
+extern "C" char* program_invocation_short_name;
+
+namespace vmbus::shim {
+namespace {
+
+// ---- buses: the endpoint tables of every daemon this process has met
+// -------------------------------------
+
+constexpr std::size_t kMaxBuses = 256;  // FdEntry::bus is a byte; 0 means none
+
+struct Bus {
+  std::uint64_t id = 0;
+  std::atomic<const std::byte*> table{nullptr};
+};
+
+constinit std::array<Bus, kMaxBuses> g_buses{};
+constinit std::atomic<std::uint8_t> g_current_bus{0};
+
+const proto::Endpoint& endpoint_of(std::uint8_t bus, std::uint32_t index) {
+  const std::byte* table = g_buses[bus].table.load(std::memory_order_acquire);
+  const auto* entries =
+      reinterpret_cast<const proto::Endpoint*>(table + proto::kEndpointTableHeaderBytes);
+  return entries[index];
+}
+
+int map_table(int memfd, std::uint8_t bus, std::uint64_t bus_id) {
+  const long mapped =
+      real::call(SYS_mmap, nullptr, proto::kEndpointTableBytes, PROT_READ, MAP_SHARED, memfd, 0);
+  if (mapped < 0 && mapped >= -4095) return ENOMEM;
+  const auto* header = reinterpret_cast<const proto::EndpointTableHeader*>(mapped);
+  if (header->magic != proto::kEndpointTableMagic ||
+      header->version != proto::kEndpointTableVersion ||
+      header->capacity != proto::kEndpointCapacity || header->bus_id != bus_id) {
+    real::call(SYS_munmap, header, proto::kEndpointTableBytes);
+    return EPROTO;
+  }
+  g_buses[bus].id = bus_id;
+  g_buses[bus].table.store(reinterpret_cast<const std::byte*>(mapped), std::memory_order_release);
+  g_current_bus.store(bus, std::memory_order_release);
+  return 0;
+}
+
+// The bus with this id becomes the current one; its table is mapped once.
+int enter_bus(std::uint64_t bus_id, int memfd) {
+  for (std::size_t bus = 1; bus < kMaxBuses; ++bus) {
+    const auto number = static_cast<std::uint8_t>(bus);
+    if (g_buses[bus].table.load(std::memory_order_relaxed) == nullptr) {
+      return map_table(memfd, number, bus_id);
+    }
+    if (g_buses[bus].id == bus_id) {
+      g_current_bus.store(number, std::memory_order_release);
+      return 0;
+    }
+  }
+  return ENOMEM;
+}
+
+// ---- the connection
+// --------------------------------------------------------------------------------------
+
+int say_hello() {
+  Request request{};
+  request.which_body = vmbus_control_Request_hello_tag;
+  request.body.hello.protocol = proto::kControlProtocol;
+  set_text(request.body.hello.program, program_invocation_short_name);
+  Reply reply{};
+  int memfd = -1;
+  int error = exchange(request, -1, &reply, &memfd);
+  if (error == 0) error = reply.error;
+  if (error == 0 && reply.which_body != vmbus_control_Reply_welcome_tag) error = EPROTO;
+  if (error == 0 && memfd < 0) error = EMFILE;  // the kernel found no room for it
+  if (error == 0) error = enter_bus(reply.body.welcome.bus_id, memfd);
+  if (memfd >= 0) real::call(SYS_close, memfd);
+  return error;
+}
+
+// A forked child: the inherited connection is its parent's, good for one message that brings its
+// own.
+int adopt() {
+  int ends[2] = {-1, -1};
+  const long made = real::call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
+  if (made < 0) return static_cast<int>(-made);
+  Request request{};
+  request.which_body = vmbus_control_Request_adopt_tag;
+  const int error = send_request(request, ends[1]);
+  real::call(SYS_close, ends[1]);
+  if (error != 0) {
+    real::call(SYS_close, ends[0]);
+    return error;
+  }
+  replace_inherited_control(ends[0]);
+  return say_hello();
+}
+
+int connect_by_path(Start start) {
+  const char* path = environment().socket_path.data();
+  int error = EPIPE;
+  // A daemon that was just leaving closes before it answers: once more, then.
+  for (int attempt = 0; attempt < 2 && error == EPIPE; ++attempt) {
+    const long fd = start == Start::kIfNeeded ? connect_or_start(path) : connect_to_bus(path);
+    if (fd < 0) {
+      error = static_cast<int>(-fd);
+      break;
+    }
+    install_control(static_cast<int>(fd));
+    error = say_hello();
+    if (error != 0) drop_control();
+  }
+  if (error != 0) log_line("no daemon", path, error);
+  return error;
+}
+
+// What everything below needs; done by the constructor, unless a call came before it.
+int prepare() {
+  const int error = prepare_process();
+  return error != 0 ? error : fd_table().reserve();
+}
+
+int ensure_connected(Start start) {
+  if (environment().bad_variable != nullptr) return EINVAL;
+  int error = EPIPE;
+  if (control_is_intact()) {
+    if (owns_connection()) return 0;
+    error = adopt();
+  }
+  if (error != 0) {
+    drop_control();
+    error = connect_by_path(start);
+  }
+  set_owns_connection(error == 0);
+  const bool program_is_full = error == EMFILE || error == ENFILE || error == ENOMEM;
+  return error == 0 || program_is_full ? error : EAFNOSUPPORT;
+}
+
+// ---- requests about a socket
+// -----------------------------------------------------------------------------
+
+// The connection's errors and the reply's become one; a dead daemon is ECONNRESET.
+int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply) {
+  LockedSection lock;
+  if (ensure_connected(Start::kNever) != 0) return ECONNRESET;
+  if (entry.bus != g_current_bus.load(std::memory_order_relaxed)) return ECONNRESET;
+  int received = -1;
+  const int error = exchange(request, fd, reply, &received);
+  if (received >= 0) real::call(SYS_close, received);
+  if (error == 0) return reply->error;
+  if (error != EPIPE) return error;
+  drop_control();
+  return ECONNRESET;
+}
+
+int ask_about(int fd, FdEntry entry, const Request& request) {
+  Reply reply{};
+  return ask_about(fd, entry, request, &reply);
+}
+
+bool may_bind_privileged_ports() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  return real::call(SYS_capget, &header, data.data()) == 0 &&
+         (data[0].effective >> CAP_NET_BIND_SERVICE & 1) != 0;
+}
+
+template <typename Bytes>
+void set_bytes(Bytes* field, const void* value, std::size_t bytes) {
+  std::memcpy(field->bytes, value, bytes);
+  field->size = static_cast<pb_size_t>(bytes);
+}
+
+int read_new_carrier(const Reply& reply, int fd, NewCarrier* made) {
+  const auto& created = reply.body.created_socket;
+  if (fd < 0) return EMFILE;  // the kernel found no room for it
+  if (reply.which_body != vmbus_control_Reply_created_socket_tag ||
+      created.entry >= proto::kEndpointCapacity) {
+    real::call(SYS_close, fd);
+    return EPROTO;
+  }
+  made->fd = fd;
+  made->entry.endpoint = static_cast<std::uint16_t>(created.entry);
+  made->entry.generation = created.generation;
+  made->entry.bus = g_current_bus.load(std::memory_order_relaxed);
+  made->entry.flags = kFdCarrier;
+  return 0;
+}
+
+std::uint64_t carrier_tag_of(int fd) {
+  std::uint64_t tag = 0;
+  socklen_t length = sizeof tag;
+  const long result = real::call(SYS_getsockopt, fd, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, &length);
+  return result == 0 && length == sizeof tag ? tag : 0;
+}
+
+}  // namespace
+
+int connect_to_daemon(Start start) {
+  if (const int error = prepare()) return error;
+  LockedSection lock;
+  return ensure_connected(start);
+}
+
+const proto::Endpoint& shared_endpoint(FdEntry entry) {
+  return endpoint_of(entry.bus, entry.endpoint);
+}
+
+int request_socket(int family, int type, int protocol, NewCarrier* made) {
+  Request request{};
+  request.which_body = vmbus_control_Request_create_socket_tag;
+  request.body.create_socket.family = static_cast<std::uint32_t>(family);
+  request.body.create_socket.type = static_cast<std::uint32_t>(type);
+  request.body.create_socket.protocol = static_cast<std::uint32_t>(protocol);
+  if (const int error = prepare()) return error;
+  LockedSection lock;
+  set_text(request.body.create_socket.partition, environment().partition.data());
+  set_text(request.body.create_socket.profile, environment().profile.data());
+  // The daemon may have died since the last request, unnoticed: then a new one makes the socket.
+  int error = EPIPE;
+  for (int attempt = 0; attempt < 2 && error == EPIPE; ++attempt) {
+    if (const int refused = ensure_connected(Start::kIfNeeded)) return refused;
+    Reply reply{};
+    int fd = -1;
+    error = exchange(request, -1, &reply, &fd);
+    if (error == EPIPE) drop_control();
+    if (error != 0) continue;
+    if (reply.error == 0) return read_new_carrier(reply, fd, made);
+    return reply.error;
+  }
+  return error == EPIPE ? EAFNOSUPPORT : error;
+}
+
+bool has_carrier_tag(int fd) { return proto::is_carrier_tag(carrier_tag_of(fd)); }
+
+FdEntry identify_carrier(int fd) {
+  const std::uint64_t tag = carrier_tag_of(fd);
+  const std::uint32_t index = proto::carrier_entry(tag);
+  unsigned long long cookie = 0;
+  if (!proto::is_carrier_tag(tag) || index >= proto::kEndpointCapacity ||
+      real::socket_cookie(fd, &cookie) != 0 || connect_to_daemon(Start::kNever) != 0) {
+    return FdEntry{};
+  }
+  const std::uint8_t bus = g_current_bus.load(std::memory_order_acquire);
+  proto::Endpoint endpoint;
+  if (!proto::read_endpoint(endpoint_of(bus, index), &endpoint) || endpoint.cookie != cookie) {
+    return FdEntry{};
+  }
+  return FdEntry{endpoint.generation, static_cast<std::uint16_t>(index), bus, kFdCarrier};
+}
+
+int request_bind(int fd, FdEntry entry, const void* address, std::size_t bytes) {
+  Request request{};
+  request.which_body = vmbus_control_Request_bind_tag;
+  set_bytes(&request.body.bind.address, address, bytes);
+  request.body.bind.privileged = may_bind_privileged_ports();
+  return ask_about(fd, entry, request);
+}
+
+int request_listen(int fd, FdEntry entry, int backlog) {
+  Request request{};
+  request.which_body = vmbus_control_Request_listen_tag;
+  request.body.listen.backlog = backlog;
+  return ask_about(fd, entry, request);
+}
+
+int request_connect(int fd, FdEntry entry, const void* address, std::size_t bytes,
+                    bool nonblocking) {
+  Request request{};
+  request.which_body = vmbus_control_Request_connect_tag;
+  set_bytes(&request.body.connect.address, address, bytes);
+  request.body.connect.nonblocking = nonblocking;
+  return ask_about(fd, entry, request);
+}
+
+int request_cancel_connect(int fd, FdEntry entry) {
+  Request request{};
+  request.which_body = vmbus_control_Request_cancel_connect_tag;
+  return ask_about(fd, entry, request);
+}
+
+int request_shutdown(int fd, FdEntry entry, int how) {
+  Request request{};
+  request.which_body = vmbus_control_Request_shutdown_tag;
+  request.body.shutdown.how = how;
+  return ask_about(fd, entry, request);
+}
+
+int request_set_option(int fd, FdEntry entry, int level, int option, const void* value,
+                       std::size_t bytes) {
+  Request request{};
+  request.which_body = vmbus_control_Request_set_option_tag;
+  request.body.set_option.level = level;
+  request.body.set_option.option = option;
+  set_bytes(&request.body.set_option.value, value, bytes);
+  return ask_about(fd, entry, request);
+}
+
+int request_take_error(int fd, FdEntry entry, int* so_error) {
+  Request request{};
+  request.which_body = vmbus_control_Request_take_error_tag;
+  Reply reply{};
+  const int error = ask_about(fd, entry, request, &reply);
+  *so_error = error == 0 ? reply.body.took_error.so_error : 0;
+  return error;
+}
+
+}  // namespace vmbus::shim

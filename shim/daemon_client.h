@@ -1,0 +1,57 @@
+// The shim's requests to vmbusd (emu/protocol/control.proto), one function each.
+//
+// Connecting is part of the first request: Hello, and the endpoint table mapped read-only. A forked
+// child sends one end of a new pair over the connection it inherited (Adopt), so neither chroot nor
+// setuid matters to it. When the daemon dies, sockets made by it give ECONNRESET for ever; a new
+// socket may start a new daemon, whose table is another "bus" of the same process. Old tables stay
+// mapped: they still answer getsockname().
+//
+// Results are 0 or an errno value. Nothing here may run in a vfork child (fork.h).
+#ifndef VMBUS_SHIM_DAEMON_CLIENT_H_
+#define VMBUS_SHIM_DAEMON_CLIENT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "emu/protocol/endpoint_table.h"
+#include "shim/fd_table.h"
+
+namespace vmbus::shim {
+
+enum class Start : bool { kNever, kIfNeeded };
+
+// Connects if this process is not connected. EINVAL: a bad VMBUS_ variable. EAFNOSUPPORT: no
+// daemon.
+int connect_to_daemon(Start start);
+
+// The shared entry that a descriptor stands for. REQUIRES: entry.is_carrier().
+const proto::Endpoint& shared_endpoint(FdEntry entry);
+
+// A new end A (blocking, close-on-exec) and what to write into the descriptor table for it.
+struct NewCarrier {
+  int fd = -1;
+  FdEntry entry;
+};
+
+int request_socket(int family, int type, int protocol, NewCarrier* made);
+
+// A carrier that this process did not make: reads its tag and proves it by its cookie. An empty
+// entry if `fd` is no carrier of the bus this process is connected to.
+FdEntry identify_carrier(int fd);
+// The cheap half: whether the tag says that `fd` may be a carrier. One system call, no connection.
+bool has_carrier_tag(int fd);
+
+// About one socket. `fd` is attached to the request; ECONNRESET when its daemon is gone.
+int request_bind(int fd, FdEntry entry, const void* address, std::size_t bytes);
+int request_listen(int fd, FdEntry entry, int backlog);
+int request_connect(int fd, FdEntry entry, const void* address, std::size_t bytes,
+                    bool nonblocking);
+int request_cancel_connect(int fd, FdEntry entry);
+int request_shutdown(int fd, FdEntry entry, int how);
+int request_set_option(int fd, FdEntry entry, int level, int option, const void* value,
+                       std::size_t bytes);
+int request_take_error(int fd, FdEntry entry, int* so_error);
+
+}  // namespace vmbus::shim
+
+#endif  // VMBUS_SHIM_DAEMON_CLIENT_H_

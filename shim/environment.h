@@ -1,0 +1,34 @@
+// The VMBUS_* variables, as the shim understands them. Read once, when the first socket, device or
+// inherited carrier needs them; a bad value makes socket() of our families fail with EINVAL (and
+// says so when VMBUS_LOG is on).
+#ifndef VMBUS_SHIM_ENVIRONMENT_H_
+#define VMBUS_SHIM_ENVIRONMENT_H_
+
+#include <array>
+#include <cstddef>
+
+namespace vmbus::shim {
+
+inline constexpr std::size_t kMaxPathBytes = 4096;
+
+struct Environment {
+  std::array<char, kMaxPathBytes>
+      socket_path{};                   // VMBUS_SOCKET, or where the daemon listens by default
+  std::array<char, 64> partition{};    // VMBUS_PARTITION: "auto", "host" or a guest's name
+  std::array<char, 16> profile{};      // VMBUS_PROFILE: "default" or "strict"
+  bool log = false;                    // VMBUS_LOG
+  const char* bad_variable = nullptr;  // the first variable with a bad value, or null
+  const char* legal_values = nullptr;  // of that variable, for people
+};
+
+using GetVariable = const char* (*)(const char* name);
+
+// Pure, for tests: `uid` names the default directory below /tmp.
+void parse_environment(GetVariable get, unsigned uid, Environment* environment);
+
+// This process's, parsed at the first call. REQUIRES: the lock (fork.h) is held at the first call.
+const Environment& environment();
+
+}  // namespace vmbus::shim
+
+#endif  // VMBUS_SHIM_ENVIRONMENT_H_

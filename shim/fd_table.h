@@ -1,0 +1,77 @@
+// FdTable: which descriptors of this process are ours.
+//
+// An array of 8-byte atomic entries, indexed by descriptor, reserved as address space and backed by
+// memory only where it is written. find() takes no lock and costs a foreign descriptor one load.
+// Nothing on the data path allocates.
+//
+// Truth       The table is a hint that is nearly always right. A close that went past us (a
+// library's private libc,
+//             an inline system call) leaves an entry behind, so whoever is about to refuse a call
+//             compares SO_COOKIE first (socket.h), and clears what turns out to be stale.
+// Writers     Threads race only where the program itself races on a descriptor number; each entry
+// is one word.
+//             A vfork child must not write: the array is its parent's (fork.h, owns_memory()).
+#ifndef VMBUS_SHIM_FD_TABLE_H_
+#define VMBUS_SHIM_FD_TABLE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace vmbus::shim {
+
+enum FdFlags : std::uint8_t {
+  kFdCarrier = 1,  // end A of an endpoint
+  kFdDevice = 2,   // our stand-in for an open /dev/vsock
+  kFdSendBufferRaised =
+      4,  // SO_SNDBUF of A was raised after connecting (kFlagSendBufferLow of the endpoint)
+};
+
+// What a descriptor stands for. `flags` 0: not ours.
+struct FdEntry {
+  std::uint32_t generation = 0;  // of the endpoint, when the entry was made
+  std::uint16_t endpoint = 0;    // index in the endpoint table of `bus`
+  std::uint8_t bus = 0;          // daemon_client.h: which daemon's table
+  std::uint8_t flags = 0;
+
+  bool is_ours() const { return flags != 0; }
+  bool is_carrier() const { return (flags & kFdCarrier) != 0; }
+  bool is_device() const { return (flags & kFdDevice) != 0; }
+  friend bool operator==(const FdEntry&, const FdEntry&) = default;
+};
+static_assert(sizeof(FdEntry) == 8);
+
+class FdTable {
+ public:
+  // fs.nr_open's default: the kernel hands out no higher number unless an administrator raised it.
+  static constexpr std::size_t kCapacity = std::size_t{1} << 20;
+
+  FdEntry find(int fd) const;
+
+  // Reserves the array. 0 or ENOMEM. Must have succeeded before set().
+  int reserve();
+  // False: the number is beyond the table, and the descriptor can only be served as the plain
+  // socket it is.
+  bool set(int fd, FdEntry entry);
+  void clear(int fd) { replace(fd, FdEntry{}); }
+  void clear_range(unsigned first, unsigned last);
+  // Adds `flags` if the entry is still `entry`.
+  void add_flags(int fd, FdEntry entry, std::uint8_t flags);
+
+ private:
+  using Slot = std::atomic<std::uint64_t>;
+  static_assert(Slot::is_always_lock_free);
+
+  Slot* slot(int fd) const;
+  void replace(int fd, FdEntry entry);
+
+  std::atomic<Slot*> slots_{nullptr};
+  std::atomic<unsigned> end_{0};  // above every number that was ever set
+};
+
+// The process's table.
+FdTable& fd_table();
+
+}  // namespace vmbus::shim
+
+#endif  // VMBUS_SHIM_FD_TABLE_H_

@@ -1,0 +1,96 @@
+#include "shim/fork.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstddef>
+
+#include "shim/real.h"
+
+namespace vmbus::shim {
+namespace {
+
+constexpr std::size_t kPageBytes = 4096;
+
+enum LockWord : std::uint32_t { kFree = 0, kHeld = 1, kHeldWithWaiters = 2 };
+
+// The wiped page. Zeros: a new process, the lock free, no connection of its own.
+struct ProcessPage {
+  std::atomic<std::int32_t> pid;
+  std::atomic<std::uint32_t> lock;
+  std::atomic<bool> owns_connection;
+};
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+
+constinit std::atomic<ProcessPage*> g_page{nullptr};
+
+ProcessPage& page() { return *g_page.load(std::memory_order_acquire); }
+
+void acquire(std::atomic<std::uint32_t>& lock) {
+  std::uint32_t seen = kFree;
+  if (lock.compare_exchange_strong(seen, kHeld, std::memory_order_acquire)) return;
+  while (lock.exchange(kHeldWithWaiters, std::memory_order_acquire) != kFree) {
+    real::call(SYS_futex, &lock, FUTEX_WAIT_PRIVATE, kHeldWithWaiters, nullptr);
+  }
+}
+
+void release(std::atomic<std::uint32_t>& lock) {
+  if (lock.exchange(kFree, std::memory_order_release) == kHeldWithWaiters) {
+    real::call(SYS_futex, &lock, FUTEX_WAKE_PRIVATE, 1);
+  }
+}
+
+void note_pid() {
+  page().pid.store(static_cast<std::int32_t>(real::call(SYS_getpid)), std::memory_order_relaxed);
+}
+
+}  // namespace
+
+int prepare_process() {
+  if (g_page.load(std::memory_order_acquire) != nullptr) return 0;
+  const long mapped = real::call(SYS_mmap, nullptr, kPageBytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped < 0 && mapped >= -4095) return ENOMEM;
+  auto* fresh = reinterpret_cast<ProcessPage*>(mapped);
+  const long wiped = real::call(SYS_madvise, fresh, kPageBytes, MADV_WIPEONFORK);
+  ProcessPage* expected = nullptr;
+  if (wiped != 0 || !g_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel)) {
+    real::call(SYS_munmap, fresh, kPageBytes);
+    return static_cast<int>(-wiped);
+  }
+  note_pid();
+  // Only so that a child which forks and then vforks, without having called us in between, is told
+  // from its own vfork child. A raw clone() skips this; its first call notes the pid.
+  pthread_atfork(nullptr, nullptr, note_pid);
+  return 0;
+}
+
+bool owns_memory() {
+  if (g_page.load(std::memory_order_acquire) == nullptr) return true;
+  const std::int32_t known = page().pid.load(std::memory_order_relaxed);
+  if (known == 0) note_pid();
+  return known == 0 || known == real::call(SYS_getpid);
+}
+
+bool owns_connection() { return page().owns_connection.load(std::memory_order_relaxed); }
+
+void set_owns_connection(bool owned) {
+  page().owns_connection.store(owned, std::memory_order_relaxed);
+}
+
+LockedSection::LockedSection() {
+  // The raw call also blocks the two signals that libc keeps for cancellation and setuid().
+  const std::uint64_t all = ~std::uint64_t{0};
+  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &saved_signals_, sizeof all);
+  acquire(page().lock);
+}
+
+LockedSection::~LockedSection() {
+  release(page().lock);
+  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &saved_signals_, nullptr, sizeof saved_signals_);
+}
+
+}  // namespace vmbus::shim

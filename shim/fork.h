@@ -1,0 +1,44 @@
+// What the shim must know about the process it runs in, and its one lock.
+//
+// A page with MADV_WIPEONFORK holds our pid, the lock word, and whether the control connection is
+// this process's own. After fork() or a raw clone() without CLONE_VM the child reads zeros: the
+// lock is free whoever held it in the parent, and the inherited connection is known to be the
+// parent's. After vfork(), posix_spawn() or CLONE_VM the page is the parent's; only the kernel's
+// getpid() tells, and such a child makes kernel calls but changes nothing here. What parent and
+// child may each do is a table in docs/shim.md.
+#ifndef VMBUS_SHIM_FORK_H_
+#define VMBUS_SHIM_FORK_H_
+
+#include <cstdint>
+
+namespace vmbus::shim {
+
+// Makes the page, notes our pid, and has libc's fork() note the child's. 0 or an errno value.
+// Repeatable.
+int prepare_process();
+
+// False in a vfork child: table, lock and connection belong to its parent, which waits.
+bool owns_memory();
+
+// Whether this process made the control connection itself. REQUIRES: prepare_process() succeeded;
+// the lock is held.
+bool owns_connection();
+void set_owns_connection(bool owned);
+
+// Holds the shim's lock with every signal blocked, so that a handler that calls us cannot deadlock,
+// nor a cancellation leave it locked. For one daemon request at most, which the daemon answers at
+// once. REQUIRES: prepare_process() succeeded; owns_memory().
+class LockedSection {
+ public:
+  LockedSection();
+  ~LockedSection();
+  LockedSection(const LockedSection&) = delete;
+  LockedSection& operator=(const LockedSection&) = delete;
+
+ private:
+  std::uint64_t saved_signals_ = 0;
+};
+
+}  // namespace vmbus::shim
+
+#endif  // VMBUS_SHIM_FORK_H_

@@ -1,0 +1,145 @@
+// Calls that make, copy and end descriptors: the wrappers that keep the table right.
+#include <stdarg.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "shim/control_connection.h"
+#include "shim/interpose.h"
+
+using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
+                              // namespace
+
+// libc's fclose() under its other exported name.
+extern "C" int _IO_fclose(FILE* file);
+
+namespace {
+
+// `to` is now what `from` is.
+void note_copy(int from, int to) {
+  const FdEntry entry = fd_table().find(from);
+  if (!entry.is_ours() && !fd_table().find(to).is_ours()) return;
+  if (!owns_memory()) return;
+  if (entry.is_ours()) {
+    fd_table().set(to, entry);
+  } else {
+    fd_table().clear(to);
+  }
+}
+
+int copied(int from, long result) {
+  if (result >= 0) note_copy(from, static_cast<int>(result));
+  return real::answer_int(result);
+}
+
+// The program is about to put something else at `target`.
+void make_room(int fd, int target) {
+  if (fd == target || !is_control(target) || !owns_memory()) return;
+  const LockedSection lock;
+  vacate(target);
+}
+
+// A raw F_GETOWN cannot tell a process group from an error.
+int get_owner(int fd) {
+  f_owner_ex owner{};
+  const long result = real::call(SYS_fcntl, fd, F_GETOWN_EX, &owner);
+  if (result < 0) return real::answer_int(result);
+  return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
+}
+
+int fcntl_with(int fd, int command, void* argument) {
+  switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+      return copied(fd, real::call(SYS_fcntl, fd, command, argument));
+    case F_SETLKW:
+    case F_OFD_SETLKW:
+      return real::answer_int(real::blocking(SYS_fcntl, fd, command, argument));
+    case F_GETOWN:
+      return get_owner(fd);
+    default:
+      return real::answer_int(real::call(SYS_fcntl, fd, command, argument));
+  }
+}
+
+// Closes [first, last] around the control descriptor.
+long close_range_around(unsigned first, unsigned last, unsigned control, unsigned flags) {
+  long result = 0;
+  if (first < control) result = real::call(SYS_close_range, first, control - 1, flags);
+  if (result == 0 && control < last) {
+    result = real::call(SYS_close_range, control + 1, last, flags);
+  }
+  return result;
+}
+
+}  // namespace
+
+int close(int fd) {
+  if (is_control(fd) && owns_memory()) return real::answer_int(-EBADF);
+  forget(fd);
+  return real::answer_int(real::blocking(SYS_close, fd));
+}
+
+int __close(int fd) { return close(fd); }
+
+int close_range(unsigned first, unsigned last, int flags) noexcept {
+  const auto bits = static_cast<unsigned>(flags);
+  const bool ends_here = (bits & (CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) == 0;
+  const bool mine = owns_memory();
+  if (ends_here && mine) fd_table().clear_range(first, last);
+  const int control = control_descriptor();
+  const auto number = static_cast<unsigned>(control);
+  const bool hit = mine && control >= 0 && first <= number && number <= last;
+  return real::answer_int(hit ? close_range_around(first, last, number, bits)
+                              : real::call(SYS_close_range, first, last, bits));
+}
+
+void closefrom(int first) noexcept {
+  const auto from = static_cast<unsigned>(std::max(first, 0));
+  const int saved = errno;
+  if (close_range(from, ~0U, 0) != 0) {
+    rlimit limit{};
+    real::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
+    for (unsigned fd = from; fd < limit.rlim_cur; ++fd) close(static_cast<int>(fd));
+  }
+  errno = saved;
+}
+
+int dup(int fd) noexcept { return copied(fd, real::call(SYS_dup, fd)); }
+
+int dup2(int fd, int target) noexcept {
+  make_room(fd, target);
+  return copied(fd, real::dup2(fd, target));
+}
+
+int __dup2(int fd, int target) noexcept { return dup2(fd, target); }
+
+int dup3(int fd, int target, int flags) noexcept {
+  make_room(fd, target);
+  return copied(fd, real::call(SYS_dup3, fd, target, flags));
+}
+
+int fcntl(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return fcntl_with(fd, command, argument);
+}
+
+int fcntl64(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return fcntl_with(fd, command, argument);
+}
+
+int fclose(FILE* file) {
+  const int saved = errno;
+  const int fd = fileno(file);
+  errno = saved;
+  if (fd >= 0) forget(fd);
+  return _IO_fclose(file);
+}

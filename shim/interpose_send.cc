@@ -1,0 +1,121 @@
+// Sending: the wrappers.
+#include <limits.h>
+#include <sys/sendfile.h>
+
+#include "shim/interpose.h"
+#include "shim/message_loop.h"
+#include "shim/socket.h"
+
+using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
+                              // namespace
+
+namespace {
+
+constexpr int kNoWait = 8;  // RWF_NOWAIT
+
+long send_parts(int fd, const iovec* parts, int count, int flags) {
+  Socket ours = Socket::hint(fd);
+  if (!ours || count < 0 || count > IOV_MAX) return kNotOurs;
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(parts);
+  message.msg_iovlen = static_cast<size_t>(count);
+  return ours.send_message(&message, flags);
+}
+
+// What the kernel's own copying gave, unless the endpoint's entry explains it better.
+long explained(long result, long explanation) {
+  return explanation == kNotOurs ? result : explanation;
+}
+
+}  // namespace
+
+ssize_t write(int fd, const void* buffer, size_t length) {
+  if (Socket ours = Socket::hint(fd)) {
+    const long result = ours.send(buffer, length, 0, false);
+    if (result != kNotOurs) return real::answer(result);
+  }
+  return real::answer(real::blocking(SYS_write, fd, buffer, length));
+}
+
+ssize_t __write(int fd, const void* buffer, size_t length) { return write(fd, buffer, length); }
+
+ssize_t writev(int fd, const iovec* parts, int count) {
+  const long result = send_parts(fd, parts, count, 0);
+  if (result != kNotOurs) return real::answer(result);
+  return real::answer(real::blocking(SYS_writev, fd, parts, count));
+}
+
+ssize_t pwritev2(int fd, const iovec* parts, int count, off_t offset, int flags) {
+  if (offset == -1) {
+    const int how = (flags & kNoWait) != 0 ? MSG_DONTWAIT : 0;
+    const long result = send_parts(fd, parts, count, how);
+    if (result != kNotOurs) return real::answer(result);
+  }
+  return real::answer(real::blocking(SYS_pwritev2, fd, parts, count, offset, 0, flags));
+}
+
+ssize_t pwritev64v2(int fd, const iovec* parts, int count, off64_t offset, int flags) {
+  return pwritev2(fd, parts, count, offset, flags);
+}
+
+ssize_t send(int fd, const void* buffer, size_t length, int flags) {
+  return sendto(fd, buffer, length, flags, nullptr, 0);
+}
+
+ssize_t __send(int fd, const void* buffer, size_t length, int flags) {
+  return sendto(fd, buffer, length, flags, nullptr, 0);
+}
+
+ssize_t sendto(int fd, const void* buffer, size_t length, int flags, const sockaddr* address,
+               socklen_t address_length) {
+  if (Socket ours = Socket::hint(fd)) {
+    const bool has_address = address != nullptr && address_length != 0;
+    const long result = ours.send(buffer, length, flags, has_address);
+    if (result != kNotOurs) return real::answer(result);
+  }
+  return real::answer(
+      real::blocking(SYS_sendto, fd, buffer, length, flags, address, address_length));
+}
+
+ssize_t sendmsg(int fd, const msghdr* message, int flags) {
+  if (Socket ours = Socket::hint(fd)) {
+    const long result = ours.send_message(message, flags);
+    if (result != kNotOurs) return real::answer(result);
+  }
+  return real::answer(real::blocking(SYS_sendmsg, fd, message, flags));
+}
+
+int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+  if (Socket ours = Socket::hint(fd)) {
+    const long result = send_messages(ours, messages, count, flags);
+    if (result != kNotOurs) return real::answer_int(result);
+  }
+  return real::answer_int(real::blocking(SYS_sendmmsg, fd, messages, count, flags));
+}
+
+ssize_t sendfile(int to, int from, off_t* offset, size_t count) noexcept {
+  Socket ours = Socket::hint(to);
+  if (!ours) return real::answer(real::call(SYS_sendfile, to, from, offset, count));
+  const long verdict = ours.check_send(count, 0, false);
+  if (verdict != kNotOurs) return real::answer(verdict);
+  const long result = real::call(SYS_sendfile, to, from, offset, count);
+  // The kernel raised SIGPIPE itself if it was due.
+  return real::answer(ours ? explained(result, ours.after_send(result, MSG_NOSIGNAL)) : result);
+}
+
+ssize_t sendfile64(int to, int from, off64_t* offset, size_t count) noexcept {
+  return sendfile(to, from, offset, count);
+}
+
+ssize_t splice(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t length,
+               unsigned flags) {
+  Socket source = Socket::hint(from);
+  Socket target = Socket::hint(to);
+  long verdict = source ? source.check_receive(length, 0) : kNotOurs;
+  if (verdict == kNotOurs && target) verdict = target.check_send(length, 0, false);
+  if (verdict != kNotOurs) return real::answer(verdict);
+  long result = real::blocking(SYS_splice, from, from_offset, to, to_offset, length, flags);
+  if (source) result = explained(result, source.after_receive(result, 0));
+  if (target) result = explained(result, target.after_send(result, MSG_NOSIGNAL));
+  return real::answer(result);
+}

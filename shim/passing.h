@@ -1,0 +1,19 @@
+// Carriers that this process did not make: inherited through exec, or received by SCM_RIGHTS.
+#ifndef VMBUS_SHIM_PASSING_H_
+#define VMBUS_SHIM_PASSING_H_
+
+#include <sys/socket.h>
+
+namespace vmbus::shim {
+
+// At start: looks every open descriptor over for the carriers' tag, one system call each. Only when
+// one is found does the process connect to the daemon.
+void scan_inherited_descriptors();
+
+// After a recvmsg() on any descriptor: registers the carriers among the descriptors that came with
+// it, and forgets what the table still knew about the numbers of the others.
+void note_received_descriptors(const msghdr& message);
+
+}  // namespace vmbus::shim
+
+#endif  // VMBUS_SHIM_PASSING_H_

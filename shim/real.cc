@@ -1,0 +1,40 @@
+#include "shim/real.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/single_threaded.h>
+#include <sys/socket.h>
+
+// libc has it from 2.32 on; without it we always take the careful path.
+extern "C" [[gnu::weak]] char __libc_single_threaded;
+
+namespace vmbus::shim::real {
+
+int begin_cancellation_point() {
+  if (&__libc_single_threaded != nullptr && __libc_single_threaded != 0) return -1;
+  int previous = PTHREAD_CANCEL_DEFERRED;
+  pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
+  return previous;
+}
+
+void end_cancellation_point(int previous) {
+  if (previous >= 0) pthread_setcanceltype(previous, nullptr);
+}
+
+long dup2(int fd, int target) {
+  if (fd != target) return call(SYS_dup3, fd, target, 0);
+  const long flags = call(SYS_fcntl, fd, F_GETFD);
+  return flags < 0 ? flags : fd;
+}
+
+long socket_cookie(int fd, unsigned long long* cookie) {
+  socklen_t length = sizeof *cookie;
+  return call(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, cookie, &length);
+}
+
+bool is_nonblocking(int fd) {
+  const long flags = call(SYS_fcntl, fd, F_GETFL);
+  return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+}  // namespace vmbus::shim::real

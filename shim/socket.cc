@@ -1,0 +1,135 @@
+#include "shim/socket.h"
+
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include <cstring>
+
+#include "emu/protocol/carrier.h"
+#include "shim/daemon_client.h"
+#include "shim/fork.h"
+#include "shim/real.h"
+#include "shim/user_memory.h"
+
+namespace vmbus::shim {
+namespace {
+
+using proto::EndpointState;
+
+constexpr unsigned long kSiocUnixFile = SIOCPROTOPRIVATE;  // AF_UNIX's own ioctl
+
+}  // namespace
+
+Socket Socket::hint(int fd) {
+  Socket socket;
+  const FdEntry entry = fd_table().find(fd);
+  if (!entry.is_carrier()) return socket;
+  socket.fd_ = fd;
+  socket.entry_ = entry;
+  if (socket.load()) return socket;
+  if (owns_memory()) fd_table().clear(fd);
+  return Socket();
+}
+
+Socket Socket::proven(int fd) {
+  Socket socket = hint(fd);
+  return socket && owns_memory() && socket.prove() ? socket : Socket();
+}
+
+bool Socket::load() {
+  // An entry that cannot be read whole is one that the daemon died in; what follows then fails on
+  // the carrier.
+  if (!proto::read_endpoint(shared_endpoint(entry_), &endpoint_)) return true;
+  return endpoint_.generation == entry_.generation && endpoint_.cookie != 0;
+}
+
+bool Socket::prove() {
+  unsigned long long cookie = 0;
+  if (real::socket_cookie(fd_, &cookie) == 0 && cookie == endpoint_.cookie) return true;
+  if (owns_memory()) fd_table().clear(fd_);
+  entry_ = FdEntry{};
+  return false;
+}
+
+int Socket::copy_address(const sockaddr* address, socklen_t length, void* copy) {
+  if (length > sizeof(sockaddr_storage)) return EINVAL;
+  return copy_from_program(copy, address, length);
+}
+
+long Socket::bind(const sockaddr* address, socklen_t length) {
+  sockaddr_storage copy{};
+  if (const int error = copy_address(address, length, &copy)) return -error;
+  return -request_bind(fd_, entry_, &copy, length);
+}
+
+long Socket::listen(int backlog) { return -request_listen(fd_, entry_, backlog); }
+
+long Socket::shutdown(int how) {
+  if (how < SHUT_RD || how > SHUT_RDWR) return -EINVAL;
+  return -request_shutdown(fd_, entry_, how);
+}
+
+long Socket::getsockname(sockaddr* address, socklen_t* length) const {
+  socklen_t room = 0;
+  if (const int error = read_length(length, &room)) return -error;
+  return -store_truncated(address, room, length, endpoint_.local_name.data(),
+                          endpoint_.local_bytes);
+}
+
+long Socket::getpeername(sockaddr* address, socklen_t* length) const {
+  const bool shut_here =
+      (endpoint_.ended & (proto::kEndedLocalRead | proto::kEndedLocalWrite)) != 0;
+  const bool name_stays = (endpoint_.quirks & proto::kQuirkPeernameAfterShutdown) != 0;
+  if (endpoint_.state != EndpointState::kConnected || endpoint_.peer_bytes == 0 ||
+      (shut_here && !name_stays)) {
+    return -ENOTCONN;
+  }
+  socklen_t room = 0;
+  if (const int error = read_length(length, &room)) return -error;
+  return -store_truncated(address, room, length, endpoint_.peer_name.data(), endpoint_.peer_bytes);
+}
+
+long Socket::ioctl(unsigned long request) const {
+  switch (request) {
+    case FIONREAD:
+      return endpoint_.state == EndpointState::kConnected ? kNotOurs : -EOPNOTSUPP;
+    case TIOCOUTQ:
+      return -EOPNOTSUPP;
+    case SIOCATMARK:
+    case kSiocUnixFile:
+      return -ENOTTY;
+    default:
+      return kNotOurs;
+  }
+}
+
+void Socket::raise_send_buffer() {
+  if ((endpoint_.flags & proto::kFlagSendBufferLow) == 0 ||
+      (endpoint_.ended & proto::kEndedLocalWrite) != 0 ||
+      (entry_.flags & kFdSendBufferRaised) != 0) {
+    return;
+  }
+  const int bytes = proto::kSendBufferBytes;
+  real::call(SYS_setsockopt, fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  if (owns_memory()) fd_table().add_flags(fd_, entry_, kFdSendBufferRaised);
+}
+
+bool Socket::daemon_hung_up() const {
+  pollfd asked{fd_, 0, 0};
+  const timespec now{};
+  // A's own end shows HUP only after its SHUT_WR; without one it is the daemon's end that is gone.
+  return (endpoint_.ended & proto::kEndedLocalWrite) == 0 &&
+         real::call(SYS_ppoll, &asked, 1, &now, nullptr, 0) == 1 && (asked.revents & POLLHUP) != 0;
+}
+
+long Socket::take_error(int* so_error) {
+  *so_error = 0;
+  if (endpoint_.so_error == 0) {
+    if (daemon_hung_up()) *so_error = ECONNRESET;
+    return 0;
+  }
+  return -request_take_error(fd_, entry_, so_error);
+}
+
+}  // namespace vmbus::shim

@@ -1,0 +1,51 @@
+#include "shim/user_memory.h"
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "shim/real.h"
+
+namespace vmbus::shim {
+namespace {
+
+// `number`: SYS_process_vm_readv (from `remote` to `local`) or SYS_process_vm_writev.
+int copy_checked(long number, void* local, void* remote, std::size_t bytes) {
+  if (bytes == 0) return 0;
+  if (remote == nullptr) return EFAULT;
+  const iovec ours{local, bytes};
+  const iovec theirs{remote, bytes};
+  const long self = real::call(SYS_getpid);
+  const long copied = real::call(number, self, &ours, 1, &theirs, 1, 0);
+  if (copied == static_cast<long>(bytes)) return 0;
+  if (copied >= 0 || copied == -EFAULT) return EFAULT;
+  const bool reading = number == SYS_process_vm_readv;
+  std::memcpy(reading ? local : remote, reading ? remote : local, bytes);
+  return 0;
+}
+
+}  // namespace
+
+int copy_from_program(void* to, const void* from, std::size_t bytes) {
+  return copy_checked(SYS_process_vm_readv, to, const_cast<void*>(from), bytes);
+}
+
+int copy_to_program(void* to, const void* from, std::size_t bytes) {
+  return copy_checked(SYS_process_vm_writev, const_cast<void*>(from), to, bytes);
+}
+
+int read_length(const socklen_t* program_length, socklen_t* length) {
+  if (const int error = copy_from_program(length, program_length, sizeof *length)) return error;
+  return static_cast<int>(*length) < 0 ? EINVAL : 0;
+}
+
+int store_truncated(void* buffer, socklen_t room, socklen_t* program_length, const void* value,
+                    std::size_t bytes) {
+  const std::size_t copied = std::min<std::size_t>(room, bytes);
+  if (const int error = copy_to_program(buffer, value, copied)) return error;
+  const auto full = static_cast<socklen_t>(bytes);
+  return copy_to_program(program_length, &full, sizeof full);
+}
+
+}  // namespace vmbus::shim

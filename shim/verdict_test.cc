@@ -1,0 +1,156 @@
+#include "shim/verdict.h"
+
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+namespace vmbus::shim {
+namespace {
+
+using proto::Endpoint;
+using proto::EndpointState;
+
+Endpoint connected(int family = kAfVsock) {
+  Endpoint endpoint{};
+  endpoint.family = static_cast<std::uint16_t>(family);
+  endpoint.type = SOCK_STREAM;
+  endpoint.state = EndpointState::kConnected;
+  endpoint.receive_low_water = 1;
+  return endpoint;
+}
+
+Endpoint connected_and(unsigned ended, int family = kAfVsock) {
+  Endpoint endpoint = connected(family);
+  endpoint.ended = static_cast<std::uint8_t>(ended);
+  return endpoint;
+}
+
+Endpoint in_state(EndpointState state, int family = kAfVsock) {
+  Endpoint endpoint = connected(family);
+  endpoint.state = state;
+  return endpoint;
+}
+
+TEST(ReceiveVerdict, ConnectedAsksTheKernel) {
+  EXPECT_EQ(receive_verdict(connected(), 0, 100), kAskKernel);
+  EXPECT_EQ(receive_verdict(connected(), MSG_PEEK, 100), kAskKernel);
+}
+
+TEST(ReceiveVerdict, NotConnectedInEveryOtherState) {
+  for (const auto state : {EndpointState::kFresh, EndpointState::kBound, EndpointState::kListening,
+                           EndpointState::kConnecting, EndpointState::kFailed}) {
+    EXPECT_EQ(receive_verdict(in_state(state), 0, 1), -ENOTCONN);
+  }
+}
+
+TEST(ReceiveVerdict, ErrorQueueComesFirst) {
+  EXPECT_EQ(receive_verdict(in_state(EndpointState::kFresh), MSG_ERRQUEUE, 1), -EAGAIN);
+}
+
+TEST(ReceiveVerdict, NotConnectedComesBeforeOutOfBand) {
+  EXPECT_EQ(receive_verdict(in_state(EndpointState::kFresh), MSG_OOB, 1), -ENOTCONN);
+  EXPECT_EQ(receive_verdict(connected(), MSG_OOB, 1), -EOPNOTSUPP);
+}
+
+TEST(ReceiveVerdict, OwnShutdownIsEndOfFileEvenWithDataQueued) {
+  EXPECT_EQ(receive_verdict(connected_and(proto::kEndedLocalRead), 0, 100), 0);
+}
+
+TEST(ReceiveVerdict, PeersEndLetsTheQueueBeRead) {
+  EXPECT_EQ(receive_verdict(connected_and(proto::kEndedPeerGone), 0, 100), kAskKernel);
+  EXPECT_EQ(receive_verdict(connected_and(proto::kEndedReset), 0, 100), kAskKernel);
+}
+
+TEST(ReceiveVerdict, NoBytesWantedIsZero) {
+  EXPECT_EQ(receive_verdict(connected(), 0, 0), 0);
+  EXPECT_EQ(receive_verdict(in_state(EndpointState::kBound), 0, 0), -ENOTCONN);
+}
+
+TEST(ReceiveVerdict, InsistingOnMoreThanHvSockHoldsIsOutOfMemory) {
+  EXPECT_EQ(receive_verdict(connected(), MSG_WAITALL, 16384), kAskKernel);
+  EXPECT_EQ(receive_verdict(connected(), MSG_WAITALL, 16385), -ENOMEM);
+  EXPECT_EQ(receive_verdict(connected(), 0, 16385), kAskKernel);
+  EXPECT_EQ(receive_verdict(connected(kAfHyperv), MSG_WAITALL, 16385), kAskKernel);
+}
+
+TEST(ReceiveVerdict, LowWaterMarkCountsAsInsisting) {
+  Endpoint endpoint = connected();
+  endpoint.receive_low_water = 20000;
+  EXPECT_EQ(receive_verdict(endpoint, 0, 30000), -ENOMEM);
+  EXPECT_EQ(receive_verdict(endpoint, 0, 100), kAskKernel);
+}
+
+TEST(ReceiveVerdict, WindowsRefusesToPeekForAll) {
+  EXPECT_EQ(receive_verdict(connected(kAfHyperv), MSG_PEEK | MSG_WAITALL, 10), -EOPNOTSUPP);
+  EXPECT_EQ(receive_verdict(connected(), MSG_PEEK | MSG_WAITALL, 10), kAskKernel);
+}
+
+TEST(ReceiveVerdict, FreeBsdHasItsOwnErrors) {
+  EXPECT_EQ(receive_verdict(in_state(EndpointState::kFresh, kAfHypervFreeBsd), 0, 1), -EIO);
+  EXPECT_EQ(receive_verdict(connected(kAfHypervFreeBsd), 0, 0), -EINVAL);
+  Endpoint strict = connected(kAfHypervFreeBsd);
+  strict.quirks = proto::kQuirkNoPeek;
+  EXPECT_EQ(receive_verdict(strict, MSG_PEEK, 1), -EOPNOTSUPP);
+}
+
+TEST(SendVerdict, ConnectedAsksTheKernel) {
+  EXPECT_EQ(send_verdict(connected(), 0, 1, false), kAskKernel);
+}
+
+TEST(SendVerdict, OutOfBandComesFirst) {
+  EXPECT_EQ(send_verdict(in_state(EndpointState::kFresh), MSG_OOB, 1, true), -EOPNOTSUPP);
+}
+
+TEST(SendVerdict, AnAddressIsJudgedBeforeTheState) {
+  EXPECT_EQ(send_verdict(connected(), 0, 1, true), -EISCONN);
+  EXPECT_EQ(send_verdict(in_state(EndpointState::kFresh), 0, 1, true), -EOPNOTSUPP);
+}
+
+TEST(SendVerdict, NotConnectedEvenForNoBytes) {
+  EXPECT_EQ(send_verdict(in_state(EndpointState::kFresh), 0, 0, false), -ENOTCONN);
+  EXPECT_EQ(send_verdict(in_state(EndpointState::kConnecting), 0, 1, false), -ENOTCONN);
+}
+
+TEST(SendVerdict, BrokenPipeAfterOwnShutdownOrWithoutPeer) {
+  EXPECT_EQ(send_verdict(connected_and(proto::kEndedLocalWrite), 0, 1, false), -EPIPE);
+  EXPECT_EQ(send_verdict(connected_and(proto::kEndedPeerGone), 0, 0, false), -EPIPE);
+}
+
+TEST(SendVerdict, PeersFinDoesNotStopSending) {
+  EXPECT_EQ(send_verdict(connected_and(proto::kEndedPeerWrite), 0, 1, false), kAskKernel);
+  EXPECT_EQ(send_verdict(connected_and(proto::kEndedPeerWrite, kAfHypervFreeBsd), 0, 1, false),
+            -EPIPE);
+}
+
+TEST(SendVerdict, TornDownIsReset) {
+  const unsigned both = proto::kEndedReset | proto::kEndedPeerGone;
+  EXPECT_EQ(send_verdict(connected_and(both), 0, 1, false), -ECONNRESET);
+  EXPECT_EQ(send_verdict(connected_and(both | proto::kEndedLocalWrite), 0, 1, false), -EPIPE);
+}
+
+TEST(SendVerdict, ZeroCopyIsRefusedAndNothingIsNothing) {
+  EXPECT_EQ(send_verdict(connected(), MSG_ZEROCOPY, 1, false), -EOPNOTSUPP);
+  EXPECT_EQ(send_verdict(connected(), 0, 0, false), 0);
+  EXPECT_EQ(send_verdict(connected(kAfHypervFreeBsd), 0, 0, false), -EINVAL);
+}
+
+TEST(EndOfStream, IsEndOfFileWhenTheTableExplainsIt) {
+  EXPECT_EQ(end_of_stream(connected_and(proto::kEndedPeerWrite)), 0);
+  EXPECT_EQ(end_of_stream(connected_and(proto::kEndedPeerGone)), 0);
+  EXPECT_EQ(end_of_stream(connected_and(proto::kEndedLocalRead)), 0);
+}
+
+TEST(EndOfStream, IsResetWhenTornDownOrUnexplained) {
+  EXPECT_EQ(end_of_stream(connected_and(proto::kEndedReset | proto::kEndedPeerGone)), -ECONNRESET);
+  EXPECT_EQ(end_of_stream(connected()), -ECONNRESET);
+}
+
+TEST(BrokenSend, IsResetUnlessTheTableExplainsIt) {
+  EXPECT_EQ(broken_send(connected()), -ECONNRESET);
+  EXPECT_EQ(broken_send(connected_and(proto::kEndedPeerGone)), -EPIPE);
+  EXPECT_EQ(broken_send(connected_and(proto::kEndedLocalWrite)), -EPIPE);
+  EXPECT_EQ(broken_send(connected_and(proto::kEndedReset)), -ECONNRESET);
+}
+
+}  // namespace
+}  // namespace vmbus::shim

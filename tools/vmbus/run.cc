@@ -1,0 +1,160 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/vmbus/bus.h"
+#include "tools/vmbus/commands.h"
+#include "tools/vmbus/environment.h"
+#include "tools/vmbus/installation.h"
+#include "tools/vmbus/program.h"
+#include "tools/vmbus/run_bus.h"
+
+namespace vmbus::tools {
+namespace {
+
+constexpr const char* kExamples = R"(
+A daemon is started where none runs; it leaves with its last user. COMMAND takes the place of `vmbus`:
+exit status, signals, standard streams and terminal are its own. 125: vmbus failed; 126, 127: COMMAND
+cannot be run, is not found.
+
+COMMAND's environment: VMBUS_SOCKET (its bus), VMBUS_VM_ID and VMBUS_CID (of the guest it is, or else of
+the default guest), LD_PRELOAD (the shim), PYTHONPATH (AF_HYPERV for Python), VMBUS_PARTITION,
+VMBUS_PROFILE and VMBUS_MODE (as the options say).
+
+Examples:
+  vmbus run -- python3 guest_server.py        AF_VSOCK here is the default guest's
+  vmbus run -- python3 host_client.py         AF_HYPERV here is the host's; finds VMBUS_VM_ID
+  vmbus run -- socat - VSOCK-CONNECT:3:1234   dialling a guest's CID is the host's, too
+  vmbus run --as host -- ncat --vsock -l 80   says who, where nothing in the program does
+  vmbus run --vm second --as second -- ./agent
+  vmbus run --private -- ctest -j8            a bus that nobody else sees
+  vmbus run -- bash                           everything typed there is on the bus)";
+
+struct Options {
+  std::string partition;
+  bool private_bus = false;
+  std::string profile;
+  std::string mode;
+  std::vector<std::string> vms;
+  bool no_python = false;
+  std::string socket;
+};
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+Outcome<RunBus> open_bus(const Options& options) {
+  const auto path = bus_path(options.socket);
+  if (!path) return tl::make_unexpected(path.error());
+  return options.private_bus ? private_bus(*path, options.vms) : shared_bus(*path, options.vms);
+}
+
+// What the command must be told, and a warning if it will not hear it.
+Outcome<Surroundings> survey(const Options& options, const std::string& command, RunBus* bus) {
+  const auto installation = find_installation(own_executable());
+  if (!installation) return tl::make_unexpected(installation.error());
+  const auto shim = preloadable(installation->shim, bus->path.directory());
+  if (!shim) return tl::make_unexpected(shim.error());
+  const std::string partition =
+      options.partition.empty() ? variable("VMBUS_PARTITION") : options.partition;
+  const auto guest = guest_of(bus->connection, partition);
+  if (!guest) return tl::make_unexpected(guest.error());
+
+  Surroundings surroundings;
+  surroundings.bus_socket = bus->path.socket;
+  surroundings.vm_id = guest->vm_id();
+  surroundings.cid = std::to_string(guest->cid());
+  surroundings.partition = options.partition;
+  surroundings.profile = options.profile;
+  surroundings.mode = options.mode;
+  surroundings.shim = *shim;
+  if (!options.no_python && variable("VMBUS_PYTHON") != "0") {
+    surroundings.python_site = installation->python_site;
+  }
+  if (const auto path = find_program(command, std::getenv("PATH"))) {
+    const Program program = inspect_program(*path);
+    surroundings.sanitizer = program.sanitizer;
+    const std::string warning = preload_warning(program);
+    if (!warning.empty()) fmt::print(stderr, "vmbus: warning: {}\n", warning);
+  }
+  return surroundings;
+}
+
+// Returns only when it fails.
+Failure replace_by(const std::vector<std::string>& command, const Surroundings& surroundings) {
+  for (const auto& [name, value] : command_environment(surroundings, ::getenv)) {
+    ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  std::vector<std::string> words = command;
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  ::execvp(arguments[0], arguments.data());
+  const int error = errno;
+  return {error == ENOENT ? kExitNotFound : kExitCannotExecute,
+          fmt::format("cannot run '{}': {}", command[0], std::strerror(error))};
+}
+
+Failure run(const Options& options, const std::vector<std::string>& command) {
+  if (command.empty()) return {kExitUsage, "run: no command; try: vmbus run -- COMMAND..."};
+  if (const auto checked = check_environment(::getenv); !checked) return checked.error();
+  auto bus = open_bus(options);
+  if (!bus) return bus.error();
+  const auto surroundings = survey(options, command[0], &*bus);
+  if (!surroundings) return surroundings.error();
+  leave_to_command(bus->connection);
+  return replace_by(command, *surroundings);
+}
+
+// The command is split off before parsing, so the parser does not know of it.
+class RunFormatter : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* /*app*/, std::string /*name*/) const override {
+    return "Usage: vmbus run [OPTIONS] -- COMMAND...\n";
+  }
+};
+
+// A failure of ours must not look like the command's own.
+int complain_as_runner(Failure failure) {
+  if (failure.exit_status == kExitFailed) failure.exit_status = kExitRunFailed;
+  return complain(failure);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, const std::vector<std::string>& command, int* exit_status) {
+  CLI::App* subcommand = app.add_subcommand("run", "Run a command on the bus");
+  subcommand->formatter(std::make_shared<RunFormatter>());
+  subcommand->footer(kExamples);
+  const auto options = std::make_shared<Options>();
+  subcommand->add_option("--as", options->partition, "Who the command is: host, a guest, or auto")
+      ->type_name("PARTITION");
+  subcommand->add_flag("--private", options->private_bus,
+                       "A bus of the command's own, gone when it and its children have ended");
+  subcommand->add_option("--profile", options->profile, "How true to Hyper-V: default or strict")
+      ->type_name("PROFILE")
+      ->check(CLI::IsMember(kProfiles));
+  subcommand->add_option("--mode", options->mode, "How data travels: auto or pump")
+      ->type_name("MODE")
+      ->check(CLI::IsMember(kModes));
+  subcommand->add_option("--vm", options->vms, "A guest that must exist (repeatable)")
+      ->type_name("NAME[,cid=N][,id=GUID][,flavour=F]")
+      ->allow_extra_args(false)
+      ->take_all();
+  subcommand->add_flag("--no-python", options->no_python, "Leave Python programs alone");
+  add_socket_option(*subcommand, &options->socket);
+  subcommand->callback([options, &command, exit_status] {
+    *exit_status = complain_as_runner(run(*options, command));
+  });
+}
+
+}  // namespace vmbus::tools

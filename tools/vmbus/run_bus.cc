@@ -1,0 +1,105 @@
+#include "tools/vmbus/run_bus.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "tools/vmbus/bus.h"
+#include "tools/vmbus/vm_spec.h"
+
+namespace vmbus::tools {
+namespace {
+
+// Out of the way of programs that count on small numbers: shells, LISTEN_FDS, whoever passes 3.
+constexpr rlim_t kInheritedDescriptor = 200;
+
+Outcome<control::VmReport> list_guests(client::Connection& bus) {
+  control::Request request;
+  request.mutable_vm_list();
+  control::VmReport report;
+  if (const auto fetched = fetch(bus, request, &report); !fetched) {
+    return tl::make_unexpected(fetched.error());
+  }
+  return report;
+}
+
+const control::StatusReport::Guest* find_guest(const control::VmReport& report,
+                                               const std::string& name) {
+  for (const auto& guest : report.guests()) {
+    if (guest.name() == name) return &guest;
+  }
+  return nullptr;
+}
+
+// A guest of that name may be there already, if it is the one that is meant.
+Outcome<void> ensure_guest(client::Connection& bus, const std::string& text) {
+  const auto spec = parse_vm_spec(text);
+  if (!spec) return tl::make_unexpected(spec.error());
+  const auto report = list_guests(bus);
+  if (!report) return tl::make_unexpected(report.error());
+  const auto* guest = find_guest(*report, spec->name);
+  if (guest != nullptr && fits(*guest, *spec)) return {};
+  const auto reply = ask(bus, add_request(*spec));
+  if (!reply) return tl::make_unexpected(reply.error());
+  return {};
+}
+
+std::string names_of(const control::VmReport& report) {
+  std::string names = "host";
+  for (const auto& guest : report.guests()) names += ", " + guest.name();
+  return names;
+}
+
+}  // namespace
+
+Outcome<RunBus> shared_bus(const client::BusPath& path, const std::vector<std::string>& vms) {
+  auto connection = started_bus(path);
+  if (!connection) return tl::make_unexpected(connection.error());
+  for (const std::string& vm : vms) {
+    if (const auto there = ensure_guest(*connection, vm); !there) {
+      return tl::make_unexpected(there.error());
+    }
+  }
+  return RunBus{path, std::move(*connection)};
+}
+
+Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std::string>& vms) {
+  std::vector<std::string> arguments;
+  for (const std::string& vm : vms) {
+    if (const auto spec = parse_vm_spec(vm); !spec) return tl::make_unexpected(spec.error());
+    arguments.insert(arguments.end(), {"--vm", vm});
+  }
+  const auto path = client::make_private_bus(usual);
+  if (!path) return fail(kExitFailed, path.error().explanation);
+  auto connection = started_bus(*path, std::move(arguments));
+  if (!connection) {
+    client::remove_private_bus(*path);
+    return tl::make_unexpected(connection.error());
+  }
+  return RunBus{*path, std::move(*connection)};
+}
+
+Outcome<control::StatusReport::Guest> guest_of(client::Connection& bus,
+                                               const std::string& partition) {
+  const auto report = list_guests(bus);
+  if (!report) return tl::make_unexpected(report.error());
+  const bool is_a_guest = !partition.empty() && partition != "auto" && partition != "host";
+  const std::string name = is_a_guest ? partition : "guest";
+  if (const auto* guest = find_guest(*report, name)) return *guest;
+  return fail(kExitUsage, fmt::format("no partition '{0}' on this bus; there are: {1}. Add it with "
+                                      "`vmbus vm add {0}`, or with --vm {0}",
+                                      name, names_of(*report)));
+}
+
+void leave_to_command(const client::Connection& connection) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const auto number = static_cast<int>(std::min(kInheritedDescriptor, limit.rlim_cur / 2));
+  // Without it the command works all the same; its bus may only come and go under it.
+  ::fcntl(connection.descriptor(), F_DUPFD, number);
+}
+
+}  // namespace vmbus::tools

@@ -1,0 +1,35 @@
+// The bus that `vmbus run` gives its command: found, started or made for it alone, with the guests
+// asked for, and kept running for as long as the command and its children live.
+#ifndef VMBUS_TOOLS_VMBUS_RUN_BUS_H_
+#define VMBUS_TOOLS_VMBUS_RUN_BUS_H_
+
+#include <string>
+#include <vector>
+
+#include "emu/client/connection.h"
+#include "tools/vmbus/failure.h"
+
+namespace vmbus::tools {
+
+struct RunBus {
+  client::BusPath path;
+  client::Connection connection;
+};
+
+// `vms`: guests that must be there, as --vm names them.
+Outcome<RunBus> shared_bus(const client::BusPath& path, const std::vector<std::string>& vms);
+// In a directory of its own beside `usual`, with a daemon that leaves after its last user.
+Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std::string>& vms);
+
+// The guest that `partition` names; the default guest for "", "auto" and "host".
+Outcome<control::StatusReport::Guest> guest_of(client::Connection& bus,
+                                               const std::string& partition);
+
+// Lets the control connection live on in the command, which inherits it unknowingly, and in its
+// children. A daemon leaves when its last user has left: so it stays until the last of them has
+// ended, or has closed all it inherited and has no socket either.
+void leave_to_command(const client::Connection& connection);
+
+}  // namespace vmbus::tools
+
+#endif  // VMBUS_TOOLS_VMBUS_RUN_BUS_H_

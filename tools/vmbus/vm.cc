@@ -1,0 +1,115 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "tools/vmbus/bus.h"
+#include "tools/vmbus/commands.h"
+#include "tools/vmbus/vm_spec.h"
+
+namespace vmbus::tools {
+namespace {
+
+constexpr const char* kExamples = R"(
+There is always a guest called "guest", with CID 3. A guest added here stays, and keeps the daemon
+running (it is started where none runs), until the guest is removed or the daemon stopped.
+
+Examples:
+  vmbus vm add second                               the lowest free CID, a VM id made from the name
+  vmbus vm add bsd --flavour freebsd --cid 42
+  vmbus run --as second -- socat - VSOCK-LISTEN:1234
+  vmbus vm list
+  vmbus vm remove second                            refuses while the guest has sockets
+  vmbus vm remove second --force                    ends its connections first)";
+
+struct Options {
+  std::string socket;
+  bool json = false;
+  bool force = false;
+  VmSpec spec;
+};
+using SharedOptions = std::shared_ptr<Options>;
+
+Outcome<void> add(client::Connection& bus, const VmSpec& spec) {
+  const auto reply = ask(bus, add_request(spec));
+  if (!reply) return tl::make_unexpected(reply.error());
+  return {};
+}
+
+Outcome<void> list(client::Connection& bus, bool json) {
+  control::Request request;
+  request.mutable_vm_list();
+  control::VmReport report;
+  if (const auto fetched = fetch(bus, request, &report); !fetched) return fetched;
+  if (json) {
+    print(guests_json(report));
+  } else {
+    fmt::print("{}", guests_text(report));
+  }
+  return {};
+}
+
+Outcome<void> remove(client::Connection& bus, const std::string& name, bool force) {
+  control::Request request;
+  request.mutable_vm_remove()->set_name(name);
+  request.mutable_vm_remove()->set_force(force);
+  const auto reply = ask(bus, request);
+  if (!reply) return tl::make_unexpected(reply.error());
+  return {};
+}
+
+void add_add(CLI::App& vm, const SharedOptions& options, int* exit_status) {
+  CLI::App* subcommand = vm.add_subcommand("add", "Add a guest");
+  subcommand->footer(kExamples);
+  add_socket_option(*subcommand, &options->socket);
+  subcommand->add_option("name", options->spec.name, "The guest's name")->required();
+  subcommand->add_option("--cid", options->spec.cid, "Its CID (default: the lowest free one)")
+      ->type_name("N");
+  subcommand->add_option("--id", options->spec.vm_id, "Its VM id (default: made from the name)")
+      ->type_name("GUID");
+  subcommand->add_option("--flavour", options->spec.flavour, "Its kernel: linux or freebsd")
+      ->type_name("FLAVOUR");
+  subcommand->callback([options, exit_status] {
+    *exit_status = with_started_bus(
+        options->socket, [&](client::Connection& bus) { return add(bus, options->spec); });
+  });
+}
+
+void add_list(CLI::App& vm, const SharedOptions& options, int* exit_status) {
+  CLI::App* subcommand = vm.add_subcommand("list", "List the guests");
+  subcommand->footer(kExamples);
+  add_socket_option(*subcommand, &options->socket);
+  add_json_flag(*subcommand, &options->json);
+  subcommand->callback([options, exit_status] {
+    *exit_status = report_from_bus(options->socket, options->json, [&](client::Connection& bus) {
+      return list(bus, options->json);
+    });
+  });
+}
+
+void add_remove(CLI::App& vm, const SharedOptions& options, int* exit_status) {
+  CLI::App* subcommand = vm.add_subcommand("remove", "Remove a guest");
+  subcommand->footer(kExamples);
+  add_socket_option(*subcommand, &options->socket);
+  subcommand->add_option("name", options->spec.name, "The guest's name")->required();
+  subcommand->add_flag("--force", options->force, "End its connections first");
+  subcommand->callback([options, exit_status] {
+    *exit_status = with_bus(options->socket, [&](client::Connection& bus) {
+      return remove(bus, options->spec.name, options->force);
+    });
+  });
+}
+
+}  // namespace
+
+void add_vm(CLI::App& app, int* exit_status) {
+  CLI::App* subcommand = app.add_subcommand("vm", "Add, list and remove guests");
+  subcommand->footer(kExamples);
+  subcommand->require_subcommand(1);
+  const auto options = std::make_shared<Options>();
+  add_add(*subcommand, options, exit_status);
+  add_list(*subcommand, options, exit_status);
+  add_remove(*subcommand, options, exit_status);
+}
+
+}  // namespace vmbus::tools
