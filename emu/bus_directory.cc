@@ -109,8 +109,11 @@ void BusDirectory::remove_socket() const {
   struct stat now {};
   const bool ours = ::lstat(bus_.socket.c_str(), &now) == 0 && now.st_ino == socket_.st_ino &&
                     now.st_dev == socket_.st_dev;
-  if (ours && ::unlink(bus_.socket.c_str()) != 0)
+  if (!ours) return;
+  if (::unlink(bus_.socket.c_str()) != 0)
     log_warn("cannot remove {}: {}", bus_.socket, errno_text(errno));
+  // Nobody but the command that it was made for, and its children, ever knew of a private bus.
+  if (client::is_private_bus(bus_)) client::remove_private_bus(bus_);
 }
 
 }  // namespace vmbus::emu

@@ -37,6 +37,7 @@ class BusDirectory {
   // True: the socket is gone, nobody waits, the daemon may end. False: somebody is just coming.
   bool leave_if_unused();
   // Removes the socket, whoever may be connected: for an orderly stop. Harmless when repeated.
+  // Either way, a private bus goes with its directory.
   void leave();
 
  private:

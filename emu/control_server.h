@@ -5,10 +5,10 @@
 // length. What a request means is the ControlHandler's.
 //
 // Answers     Each request is answered at once and in order; Adopt alone has no answer, because it
-//             travels on a connection that another process reads too. A bad request gets EPROTO
-//             and the connection stays; a connection whose first record is no valid Hello, or that
-//             sends kMaxBadRequests bad ones, is closed. (So two ends of control connections that
-//             a liar ties together do not answer each other for ever.)
+//             travels on a connection that another process reads too. A bad request gets EPROTO and
+//             the connection stays; a connection whose first record is no valid Hello, or that
+//             sends kMaxBadRequests bad ones, is closed. (So two ends of control connections that a
+//             liar ties together do not answer each other for ever.)
 // Descriptors Whatever arrives unasked is closed before anything else happens.
 // Full table  32 descriptors are held back for this work (fd_reserve.h).
 // Threads     The loop thread. REQUIRES: the loop does not turn once this is destroyed.

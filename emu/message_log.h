@@ -2,7 +2,7 @@
 // (`vmbus messages`).
 //
 // Threads     The loop thread. Recording overwrites the oldest record; it allocates nothing after
-// construction.
+//             construction.
 #ifndef VMBUS_EMU_MESSAGE_LOG_H_
 #define VMBUS_EMU_MESSAGE_LOG_H_
 

@@ -1,9 +1,12 @@
-// Partition: one guest. Its memory, its SynIC, and the two halves of its VMBus, host and guest, which exchange real
-// message bytes through the SynIC's slots. This header is what the hvsocket layer sees of all that.
+// Partition: one guest. Its memory, its SynIC, and the two halves of its VMBus, host and guest,
+// which exchange real message bytes through the SynIC's slots. This header is what the hvsocket
+// layer sees of all that.
 //
 // Threads     The daemon's loop thread alone.
-// Re-entry    Every call below only changes state and queues messages; nothing calls back before run().
-// Order       run() delivers until nothing is left: messages first in, first out per direction, then event flags.
+// Re-entry    Every call below only changes state and queues messages; nothing calls back before
+//             run().
+// Order       run() delivers until nothing is left: messages first in, first out per direction,
+//             then event flags.
 // Contract    docs/architecture.md, docs/protocol.md
 #ifndef VMBUS_EMU_PARTITION_H_
 #define VMBUS_EMU_PARTITION_H_
@@ -36,8 +39,8 @@ struct ChannelRings {
 // One hvsocket channel on offer. The wire knows no more than this (docs/protocol.md, "The offer").
 struct HvsockOffer {
   proto::Relid relid;
-  proto::Guid service;          // interface id
-  proto::Guid endpoint;         // instance id
+  proto::Guid service;            // interface id
+  proto::Guid endpoint;           // instance id
   bool for_guest_accept = false;  // true: the host dials, the guest accepts
 };
 
@@ -45,15 +48,19 @@ struct HvsockOffer {
 class HostChannelEvents {
  public:
   virtual ~HostChannelEvents() = default;
-  // TL_CONNECT_REQUEST. Answer (now or later): host_offer() with the same endpoint, or host_refuse_connect().
-  virtual void on_tl_connect(Partition& guest, const proto::Guid& endpoint, const proto::Guid& service) = 0;
-  // OPEN_CHANNEL with valid rings (others the bus refuses itself). Answer with host_complete_open().
+  // TL_CONNECT_REQUEST. Answer (now or later): host_offer() with the same endpoint, or
+  // host_refuse_connect().
+  virtual void on_tl_connect(Partition& guest, const proto::Guid& endpoint,
+                             const proto::Guid& service) = 0;
+  // OPEN_CHANNEL with valid rings (others the bus refuses itself). Answer with
+  // host_complete_open().
   virtual void on_channel_open(Partition& guest, proto::Relid relid, const ChannelRings& rings) = 0;
-  // CLOSE_CHANNEL: the guest writes no more. Finish reading, then host_complete_close(); until then the rings stay
-  // mapped and GPADL_TORNDOWN waits.
+  // CLOSE_CHANNEL: the guest writes no more. Finish reading, then host_complete_close(); until then
+  // the rings stay mapped and GPADL_TORNDOWN waits.
   virtual void on_channel_close(Partition& guest, proto::Relid relid) = 0;
-  // The relid is dead: RELID_RELEASED (for an offer never opened: the guest refuses), UNLOAD or a new contact. The
-  // rings are unmapped when this returns; nothing may be called for the relid again.
+  // The relid is dead: RELID_RELEASED (for an offer never opened: the guest refuses), UNLOAD or a
+  // new contact. The rings are unmapped when this returns; nothing may be called for the relid
+  // again.
   virtual void on_channel_released(Partition& guest, proto::Relid relid) = 0;
   // The guest signalled the channel: data, or space, or both.
   virtual void on_host_signal(Partition& guest, proto::Relid relid) = 0;
@@ -63,15 +70,19 @@ class HostChannelEvents {
 class GuestChannelEvents {
  public:
   virtual ~GuestChannelEvents() = default;
-  // Version agreed and ALL_OFFERS_DELIVERED seen; or the host refused every version (connected = false).
+  // Version agreed and ALL_OFFERS_DELIVERED seen; or the host refused every version (connected =
+  // false).
   virtual void on_contact(Partition& guest, bool connected) = 0;
   // An hvsocket OFFER_CHANNEL. Answer: guest_open(), guest_refuse(), or nothing (strict).
   virtual void on_offer(Partition& guest, const HvsockOffer& offer) = 0;
-  virtual void on_tl_connect_result(Partition& guest, const proto::Guid& endpoint, const proto::Guid& service,
-                                    std::int32_t status) = 0;
-  // OPEN_CHANNEL_RESULT, or a failure before it (GPADL refused, rescinded while opening): ok = false.
-  virtual void on_open_result(Partition& guest, proto::Relid relid, bool ok, const ChannelRings& rings) = 0;
-  // RESCIND of a channel that the driver was told of. The rings stay the guest's until guest_close().
+  virtual void on_tl_connect_result(Partition& guest, const proto::Guid& endpoint,
+                                    const proto::Guid& service, std::int32_t status) = 0;
+  // OPEN_CHANNEL_RESULT, or a failure before it (GPADL refused, rescinded while opening): ok =
+  // false.
+  virtual void on_open_result(Partition& guest, proto::Relid relid, bool ok,
+                              const ChannelRings& rings) = 0;
+  // RESCIND of a channel that the driver was told of. The rings stay the guest's until
+  // guest_close().
   virtual void on_rescind(Partition& guest, proto::Relid relid) = 0;
   virtual void on_guest_signal(Partition& guest, proto::Relid relid) = 0;
   // UNLOAD_COMPLETE.
@@ -91,19 +102,21 @@ struct PartitionConfig {
 };
 
 struct PartitionStatus {
-  const char* connection = "";          // state of the guest half's connection, for people
-  proto::ProtocolVersion version{};     // valid while connected
+  const char* connection = "";       // state of the guest half's connection, for people
+  proto::ProtocolVersion version{};  // valid while connected
   bool connected = false;
-  std::uint32_t channels = 0;           // relids in use
+  std::uint32_t channels = 0;  // relids in use
   std::uint64_t memory_in_use_bytes = 0;
 };
 
 class Partition {
  public:
-  // Makes guest memory (sparse, sealed) and idle halves. Error: errno of memfd_create, ftruncate or mmap.
-  static tl::expected<std::unique_ptr<Partition>, int> create(PartitionConfig config, HostChannelEvents& host,
-                                                              GuestChannelEvents& guest, Counters& counters,
-                                                              MessageLog& log);
+  // Makes guest memory (sparse, sealed) and idle halves. Error: errno of memfd_create, ftruncate or
+  // mmap.
+  static tl::expected<std::unique_ptr<Partition>, int> create(PartitionConfig config,
+                                                              HostChannelEvents& host,
+                                                              GuestChannelEvents& guest,
+                                                              Counters& counters, MessageLog& log);
   ~Partition();
   Partition(const Partition&) = delete;
   Partition& operator=(const Partition&) = delete;
@@ -111,37 +124,52 @@ class Partition {
   const PartitionConfig& config() const;
   PartitionStatus status() const;
 
-  // ---- host half -------------------------------------------------------------------------------------------
+  // ---- host half
+  // -------------------------------------------------------------------------------------------
   // OFFER_CHANNEL (flags 0x2011, user_defined as the sheet's 4.2).
-  BusResult<proto::Relid> host_offer(const proto::Guid& service, const proto::Guid& endpoint, bool for_guest_accept);
-  void host_refuse_connect(const proto::Guid& endpoint, const proto::Guid& service);  // TL_CONNECT_RESULT, from 4.1
+  BusResult<proto::Relid> host_offer(const proto::Guid& service, const proto::Guid& endpoint,
+                                     bool for_guest_accept);
+  void host_refuse_connect(const proto::Guid& endpoint,
+                           const proto::Guid& service);  // TL_CONNECT_RESULT, from 4.1
   BusResult<void> host_complete_open(proto::Relid relid, bool ok);
   BusResult<void> host_complete_close(proto::Relid relid);
   // RESCIND. REQUIRES: the caller touches the channel's rings no more.
   BusResult<void> host_rescind(proto::Relid relid);
-  // HvSignalEvent towards the guest: sets the channel's event flag. Ignored for a channel that is not open.
+  // HvSignalEvent towards the guest: sets the channel's event flag. Ignored for a channel that is
+  // not open.
   void host_signal(proto::Relid relid);
 
-  // ---- guest half ------------------------------------------------------------------------------------------
-  void guest_contact();                 // INITIATE_CONTACT ... ALL_OFFERS_DELIVERED; no-op when connected or under way
-  BusResult<void> guest_tl_connect(const proto::Guid& endpoint, const proto::Guid& service);  // TL_CONNECT_REQUEST
-  // Allocates both rings (bytes include the control page; rounded up to a size class' pages), GPADL, OPEN_CHANNEL.
-  BusResult<void> guest_open(proto::Relid relid, std::size_t guest_to_host_bytes, std::size_t host_to_guest_bytes);
-  // Lets go: CLOSE_CHANNEL if open, then teardown and release as the sheet's 7.3 rule 6 orders; after a RESCIND no
-  // teardown. The rings return to the pool when the protocol allows. The driver hears no more of this relid.
+  // ---- guest half
+  // ------------------------------------------------------------------------------------------
+  void
+  guest_contact();  // INITIATE_CONTACT ... ALL_OFFERS_DELIVERED; no-op when connected or under way
+  BusResult<void> guest_tl_connect(const proto::Guid& endpoint,
+                                   const proto::Guid& service);  // TL_CONNECT_REQUEST
+  // Allocates both rings (bytes include the control page; rounded up to a size class' pages),
+  // GPADL, OPEN_CHANNEL.
+  BusResult<void> guest_open(proto::Relid relid, std::size_t guest_to_host_bytes,
+                             std::size_t host_to_guest_bytes);
+  // Lets go: CLOSE_CHANNEL if open, then teardown and release as the sheet's 7.3 rule 6 orders;
+  // after a RESCIND no teardown. The rings return to the pool when the protocol allows. The driver
+  // hears no more of this relid.
   BusResult<void> guest_close(proto::Relid relid);
-  BusResult<void> guest_refuse(proto::Relid relid);  // RELID_RELEASED for an offer that was not opened
-  void guest_signal(proto::Relid relid);             // HvSignalEvent towards the host
-  void guest_unload();                               // UNLOAD; on_unloaded() follows
+  BusResult<void> guest_refuse(
+      proto::Relid relid);                // RELID_RELEASED for an offer that was not opened
+  void guest_signal(proto::Relid relid);  // HvSignalEvent towards the host
+  void guest_unload();                    // UNLOAD; on_unloaded() follows
 
-  // ---- loopback -------------------------------------------------------------------------------------------
-  // A ring pair in this partition's memory that no channel describes (CID 1, own CID). Zeroed control pages.
+  // ---- loopback
+  // -------------------------------------------------------------------------------------------
+  // A ring pair in this partition's memory that no channel describes (CID 1, own CID). Zeroed
+  // control pages.
   BusResult<ChannelRings> allocate_loopback(std::size_t each_ring_bytes);
   void free_loopback(const ChannelRings& rings);
 
-  // ---- the loop --------------------------------------------------------------------------------------------
+  // ---- the loop
+  // --------------------------------------------------------------------------------------------
   bool has_work() const;
-  // Delivers queued messages and event flags to either half until nothing is left (callbacks may add more).
+  // Delivers queued messages and event flags to either half until nothing is left (callbacks may
+  // add more).
   void run();
 
  private:

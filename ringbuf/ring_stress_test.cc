@@ -37,6 +37,7 @@ constexpr bool kSlow = false;
 constexpr std::uint64_t kPackets = kSlow ? 50'000 : 500'000;  // for each of two sizes of ring
 constexpr std::uint64_t kStreamBytes = kSlow ? 4'000'000 : 100'000'000;
 constexpr std::uint32_t kMaxWords = 40;
+constexpr std::uint32_t kEmptyPacketBytes = 24;
 
 // One direction of a channel: the ring and the bell of each end.
 struct Lane {
@@ -145,6 +146,48 @@ TEST(RingStress, TwoThreadsLoseNoWakeUpAndNoPacket) {
     EXPECT_TRUE(produced);
     EXPECT_TRUE(consumed);
   }
+}
+
+// The narrowest race: every packet is announced by itself, while the reader is forever about to sleep.
+bool produce_singly(const Lane& lane) {
+  RingWriter writer = *RingWriter::open(lane.memory);
+  for (std::uint64_t packet = 0; packet < kPackets; ++packet) {
+    while (!writer.write({.transaction_id = packet}, {})) {
+      if (!wait_for_room(writer, lane, kEmptyPacketBytes)) return false;
+    }
+    if (writer.commit()) lane.reader_bell.ring();
+  }
+  return true;
+}
+
+bool consume_singly(const Lane& lane) {
+  RingReader reader = *RingReader::open(lane.memory);
+  for (std::uint64_t packet = 0; packet < kPackets;) {
+    reader.mask_interrupts();
+    for (auto view = reader.next(); view; view = reader.next()) {
+      if (view->raw_transaction_id != packet++) return false;
+      reader.release(*view);
+      if (reader.commit()) lane.writer_bell.ring();
+    }
+    const auto may_sleep = reader.prepare_to_sleep();
+    if (!may_sleep) return false;
+    if (packet < kPackets && *may_sleep && !lane.reader_bell.wait()) return false;
+  }
+  return true;
+}
+
+// Row 45: nor when every packet races with the reader falling asleep
+TEST(RingStress, SinglePacketsLoseNoWakeUp) {
+  HeapRing ring(kPageBytes);
+  Doorbell reader_bell;
+  Doorbell writer_bell;
+  const Lane lane{ring.memory(), reader_bell, writer_bell};
+  bool produced = false;
+  std::thread writer([&] { produced = produce_singly(lane); });
+  const bool consumed = consume_singly(lane);
+  writer.join();
+  EXPECT_TRUE(produced);
+  EXPECT_TRUE(consumed);
 }
 
 // Row 45: nor between two processes

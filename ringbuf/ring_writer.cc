@@ -136,12 +136,10 @@ Result<void, RingError> RingWriter::set_pending_send_size(std::uint32_t bytes) {
 
 Result<bool, RingError> RingWriter::request_space(std::uint32_t bytes) {
   assert(!has_staged() && unsignalled_bytes_ == 0);
-  if (bytes > memory_.capacity()) return Failure{RingError::kPacketTooLarge};
-  const std::uint32_t needed = align8(bytes);
-  const auto asked = set_pending_send_size(std::max(needed, memory_.capacity() / 4));
-  assert(asked.ok());
+  const auto asked = set_pending_send_size(std::max(bytes, memory_.capacity() / 4));
+  if (!asked) return Failure{asked.error()};
   if (const auto refreshed = refresh_read_index(); !refreshed) return Failure{refreshed.error()};
-  if (free_at_next() < needed) return false;
+  if (free_at_next() < align8(bytes)) return false;
   pending_send_size_ = 0;
   memory_.pending_send_size().store_relaxed(0);
   return true;

@@ -86,7 +86,7 @@ long connect_to_bus(const char* path) {
   long result = fits ? connect_address(static_cast<int>(fd), path)
                      : connect_long_path(static_cast<int>(fd), path);
   if (result == 0 && !peer_is_same_user(static_cast<int>(fd))) {
-    log_line("another user's daemon answers", path);
+    log_line({"another user's daemon answers at ", path});
     result = -EACCES;
   }
   if (result == 0) return fd;

@@ -125,7 +125,7 @@ int connect_by_path(Start start) {
     error = say_hello();
     if (error != 0) drop_control();
   }
-  if (error != 0) log_line("no daemon", path, error);
+  if (error != 0) log_line({"no daemon at ", path}, error);
   return error;
 }
 
@@ -241,6 +241,10 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
     if (error == EPIPE) drop_control();
     if (error != 0) continue;
     if (reply.error == 0) return read_new_carrier(reply, fd, made);
+    if (reply.error == EINVAL) {
+      log_line({"VMBUS_PARTITION=", environment().partition.data(),
+                ": want auto, host or the name of a guest"});
+    }
     return reply.error;
   }
   return error == EPIPE ? EAFNOSUPPORT : error;

@@ -173,7 +173,7 @@ bool wait_until_ready(int ready) {
 bool start_daemon(const char* socket_path) {
   static constinit Path daemon;
   if (!find_daemon(&daemon)) {
-    log_line("cannot find vmbusd", "set VMBUS_DAEMON, or put it on PATH");
+    log_line({"cannot find vmbusd: set VMBUS_DAEMON, or put it on PATH"});
     return false;
   }
   int ends[2] = {-1, -1};
@@ -182,7 +182,7 @@ bool start_daemon(const char* socket_path) {
   real::call(SYS_close, ends[1]);
   const bool ready = spawned == 0 && wait_until_ready(ends[0]);
   real::call(SYS_close, ends[0]);
-  if (!ready) log_line("vmbusd did not start", daemon.text(), static_cast<int>(-spawned));
+  if (!ready) log_line({daemon.text(), " did not start"}, static_cast<int>(-spawned));
   return ready;
 }
 
@@ -202,7 +202,9 @@ bool prepare_directory(const char* socket_path) {
       real::call(SYS_newfstatat, AT_FDCWD, directory.text(), &status, AT_SYMLINK_NOFOLLOW);
   const bool safe = result == 0 && S_ISDIR(status.st_mode) && (status.st_mode & 022) == 0 &&
                     status.st_uid == static_cast<uid_t>(real::call(SYS_geteuid));
-  if (!safe) log_line("not a directory of ours alone", directory.text());
+  if (!safe)
+    log_line(
+        {directory.text(), ": want a directory that is yours and that nobody else may write to"});
   return safe;
 }
 

@@ -46,9 +46,11 @@ void append_decimal(std::array<char, kMaxPathBytes>* to, unsigned number) {
   append(to, first);
 }
 
-void reject(Environment* environment, const char* variable, const char* legal_values) {
+void reject(Environment* environment, const char* variable, const char* value,
+            const char* legal_values) {
   if (environment->bad_variable != nullptr) return;
   environment->bad_variable = variable;
+  environment->bad_value = value;
   environment->legal_values = legal_values;
 }
 
@@ -60,7 +62,7 @@ const char* value_or(GetVariable get, const char* name, const char* fallback) {
 void parse_socket_path(GetVariable get, unsigned uid, Environment* environment) {
   if (const char* path = value_or(get, "VMBUS_SOCKET", nullptr)) {
     if (*path != '/' || !append(&environment->socket_path, path)) {
-      reject(environment, "VMBUS_SOCKET", "an absolute path of at most 4095 bytes");
+      reject(environment, "VMBUS_SOCKET", path, "an absolute path of at most 4095 bytes");
     }
     return;
   }
@@ -78,14 +80,14 @@ void parse_socket_path(GetVariable get, unsigned uid, Environment* environment) 
 void parse_partition(GetVariable get, Environment* environment) {
   const char* partition = value_or(get, "VMBUS_PARTITION", "auto");
   if (!append(&environment->partition, partition)) {
-    reject(environment, "VMBUS_PARTITION", kPartitions);
+    reject(environment, "VMBUS_PARTITION", partition, kPartitions);
   }
 }
 
 void parse_profile(GetVariable get, Environment* environment) {
   const char* profile = value_or(get, "VMBUS_PROFILE", kProfiles[0]);
   if (!is_one_of(profile, kProfiles) || !append(&environment->profile, profile)) {
-    reject(environment, "VMBUS_PROFILE", "default, strict");
+    reject(environment, "VMBUS_PROFILE", profile, "default, strict");
   }
 }
 
@@ -100,11 +102,10 @@ void parse_environment(GetVariable get, unsigned uid, Environment* environment) 
   const char* log = value_or(get, "VMBUS_LOG", "off");
   environment->log = is_one_of(log, kLogOn);
   if (!environment->log && !is_one_of(log, kLogOff)) {
-    reject(environment, "VMBUS_LOG", "off, on, or a level: error, warn, info, debug, trace");
+    reject(environment, "VMBUS_LOG", log, "off, on, or a level: error, warn, info, debug, trace");
   }
-  if (!is_one_of(value_or(get, "VMBUS_MODE", kModes[0]), kModes)) {
-    reject(environment, "VMBUS_MODE", "auto, pump");
-  }
+  const char* mode = value_or(get, "VMBUS_MODE", kModes[0]);
+  if (!is_one_of(mode, kModes)) reject(environment, "VMBUS_MODE", mode, "auto, pump");
   parse_socket_path(get, uid, environment);
   parse_partition(get, environment);
   parse_profile(get, environment);
@@ -115,7 +116,8 @@ const Environment& environment() {
     parse_environment(libc_getenv, static_cast<unsigned>(real::call(SYS_geteuid)), &g_environment);
     enable_log(g_environment.log);
     if (g_environment.bad_variable != nullptr) {
-      log_line(g_environment.bad_variable, g_environment.legal_values);
+      log_line({g_environment.bad_variable, "=", g_environment.bad_value, ": want ",
+                g_environment.legal_values});
     }
     g_parsed.store(true, std::memory_order_release);
   }

@@ -12,13 +12,15 @@ namespace vmbus::shim {
 inline constexpr std::size_t kMaxPathBytes = 4096;
 
 struct Environment {
-  std::array<char, kMaxPathBytes>
-      socket_path{};                   // VMBUS_SOCKET, or where the daemon listens by default
-  std::array<char, 64> partition{};    // VMBUS_PARTITION: "auto", "host" or a guest's name
-  std::array<char, 16> profile{};      // VMBUS_PROFILE: "default" or "strict"
-  bool log = false;                    // VMBUS_LOG
-  const char* bad_variable = nullptr;  // the first variable with a bad value, or null
-  const char* legal_values = nullptr;  // of that variable, for people
+  // VMBUS_SOCKET, or where the daemon listens by default.
+  std::array<char, kMaxPathBytes> socket_path{};
+  std::array<char, 64> partition{};  // VMBUS_PARTITION: "auto", "host" or a guest's name
+  std::array<char, 16> profile{};    // VMBUS_PROFILE: "default" or "strict"
+  bool log = false;                  // VMBUS_LOG
+  // The first variable with a bad value, or null; the value, and what it may be, for people.
+  const char* bad_variable = nullptr;
+  const char* bad_value = nullptr;
+  const char* legal_values = nullptr;
 };
 
 using GetVariable = const char* (*)(const char* name);

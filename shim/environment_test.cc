@@ -70,6 +70,7 @@ TEST(Environment, PartitionAndProfileAreTaken) {
 
 TEST(Environment, BadValuesNameTheVariable) {
   EXPECT_STREQ(parse({{"VMBUS_PROFILE", "loose"}})->bad_variable, "VMBUS_PROFILE");
+  EXPECT_STREQ(parse({{"VMBUS_PROFILE", "loose"}})->bad_value, "loose");
   EXPECT_STREQ(parse({{"VMBUS_MODE", "ring"}})->bad_variable, "VMBUS_MODE");
   EXPECT_STREQ(parse({{"VMBUS_LOG", "loud"}})->bad_variable, "VMBUS_LOG");
   EXPECT_STREQ(parse({{"VMBUS_PARTITION", std::string(64, 'x')}})->bad_variable, "VMBUS_PARTITION");

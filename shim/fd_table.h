@@ -4,13 +4,11 @@
 // memory only where it is written. find() takes no lock and costs a foreign descriptor one load.
 // Nothing on the data path allocates.
 //
-// Truth       The table is a hint that is nearly always right. A close that went past us (a
-// library's private libc,
-//             an inline system call) leaves an entry behind, so whoever is about to refuse a call
-//             compares SO_COOKIE first (socket.h), and clears what turns out to be stale.
-// Writers     Threads race only where the program itself races on a descriptor number; each entry
-// is one word.
-//             A vfork child must not write: the array is its parent's (fork.h, owns_memory()).
+// Truth       The table is a hint that is nearly always right. A close that went past us (a library's
+//             private libc, an inline system call) leaves an entry behind, so whoever is about to
+//             refuse a call compares SO_COOKIE first (socket.h), and clears what turns out stale.
+// Writers     Threads race only where the program itself races on a descriptor number; each entry is
+//             one word. A vfork child must not write: the array is its parent's (owns_memory()).
 #ifndef VMBUS_SHIM_FD_TABLE_H_
 #define VMBUS_SHIM_FD_TABLE_H_
 
@@ -21,10 +19,9 @@
 namespace vmbus::shim {
 
 enum FdFlags : std::uint8_t {
-  kFdCarrier = 1,  // end A of an endpoint
-  kFdDevice = 2,   // our stand-in for an open /dev/vsock
-  kFdSendBufferRaised =
-      4,  // SO_SNDBUF of A was raised after connecting (kFlagSendBufferLow of the endpoint)
+  kFdCarrier = 1,           // end A of an endpoint
+  kFdDevice = 2,            // our stand-in for an open /dev/vsock
+  kFdSendBufferRaised = 4,  // SO_SNDBUF of A was raised after connecting (kFlagSendBufferLow)
 };
 
 // What a descriptor stands for. `flags` 0: not ours.

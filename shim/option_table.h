@@ -1,13 +1,11 @@
 // getsockopt() and setsockopt() on our sockets, as data. Pure: what an option reads comes from the
 // endpoint's entry; what a call changes becomes a request to the daemon, or goes to A.
 //
-// Levels in a request  SOL_SOCKET with Linux' SO_ numbers, AF_VSOCK (40) with SO_VM_SOCKETS_
-// numbers, and AF_HYPERV
-//                      (34) with HVSOCKET_ numbers. Programs say HV_PROTOCOL_RAW (1) for the last,
-//                      which is also SOL_SOCKET: for AF_HYPERV sockets, get 1 and set 1, 4 (and 8
-//                      with a value of 0 or 1) are HVSOCKET_ options; get 2, 4, 8 and set 2 are
-//                      SO_REUSEADDR, SO_ERROR, SO_RCVBUF, because every event loop asks for
-//                      SO_ERROR.
+// Levels in a request: SOL_SOCKET with Linux' SO_ numbers, AF_VSOCK (40) with SO_VM_SOCKETS_ numbers,
+// AF_HYPERV (34) with HVSOCKET_ numbers. Programs say HV_PROTOCOL_RAW (1) for the last, which is also
+// SOL_SOCKET. For AF_HYPERV sockets, get 1 and set 1, 4 (and 8 with a value of 0 or 1) are HVSOCKET_
+// options; get 2, 4, 8 and set 2 are SO_REUSEADDR, SO_ERROR, SO_RCVBUF, because every event loop asks
+// for SO_ERROR.
 #ifndef VMBUS_SHIM_OPTION_TABLE_H_
 #define VMBUS_SHIM_OPTION_TABLE_H_
 

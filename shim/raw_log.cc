@@ -43,15 +43,11 @@ class Line {
 
 void enable_log(bool enabled) { g_enabled.store(enabled, std::memory_order_relaxed); }
 
-void log_line(const char* what, const char* detail, int error) {
+void log_line(std::initializer_list<const char*> parts, int error) {
   if (!g_enabled.load(std::memory_order_relaxed)) return;
   Line line;
   line.add("vmbus: ");
-  line.add(what);
-  if (detail != nullptr) {
-    line.add(": ");
-    line.add(detail);
-  }
+  for (const char* part : parts) line.add(part);
   if (error != 0) {
     line.add(" (errno ");
     line.add_number(error);

@@ -4,13 +4,14 @@
 #ifndef VMBUS_SHIM_RAW_LOG_H_
 #define VMBUS_SHIM_RAW_LOG_H_
 
+#include <initializer_list>
+
 namespace vmbus::shim {
 
 void enable_log(bool enabled);
 
-// "vmbus: WHAT", "vmbus: WHAT: DETAIL" or "vmbus: WHAT: DETAIL (errno NUMBER)". `detail` may be
-// null.
-void log_line(const char* what, const char* detail = nullptr, int error = 0);
+// "vmbus: " and the parts, one after the other; "(errno N)" behind them unless `error` is 0.
+void log_line(std::initializer_list<const char*> parts, int error = 0);
 
 }  // namespace vmbus::shim
 

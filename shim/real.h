@@ -5,8 +5,7 @@
 // -errno for an error; `answer` turns one into libc's convention at the very end of a wrapper.
 //
 // Cancellation  `blocking` is a cancellation point, as its libc namesake is. Nothing may be held
-// across it: without
-//               exceptions, cancelling a thread skips destructors.
+//               across it: without exceptions, cancelling a thread skips destructors.
 #ifndef VMBUS_SHIM_REAL_H_
 #define VMBUS_SHIM_REAL_H_
 

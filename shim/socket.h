@@ -4,15 +4,13 @@
 // and answers from the copy; what changes the endpoint is a request to the daemon. It owns nothing.
 //
 //   hint(fd)    for data calls: table and entry only, no system call. Where the answer would be a
-//   refusal, the
-//               cookie is compared after all, so a stale table entry costs a foreign descriptor
-//               nothing but time.
+//               refusal, the cookie is compared after all, so a stale table entry costs a foreign
+//               descriptor nothing but time.
 //   proven(fd)  for control calls: SO_COOKIE of the descriptor equals the entry's.
 //
-// Results     0 or a count, -errno, or kNotOurs: the descriptor turned out to be somebody else's
-// (its table entry is
-//             cleared), or the call is one that A itself answers rightly. The wrapper then calls
-//             the kernel.
+// Results     0 or a count, -errno, or kNotOurs: the descriptor turned out to be somebody else's (its
+//             table entry is cleared), or the call is one that A itself answers rightly. The wrapper
+//             then calls the kernel.
 // Contract    docs/shim.md
 #ifndef VMBUS_SHIM_SOCKET_H_
 #define VMBUS_SHIM_SOCKET_H_
@@ -37,7 +35,6 @@ class Socket {
   static Socket proven(int fd);
 
   explicit operator bool() const { return entry_.is_carrier(); }
-  const proto::Endpoint& endpoint() const { return endpoint_; }
 
   // ---- socket.cc: names and the life cycle ----
   long bind(const sockaddr* address, socklen_t length);

@@ -1,8 +1,8 @@
 // The bus directory, which must be ours alone, and the lock that starting and leaving daemons take.
 //
 // Starter     lock; connect again; start a daemon; wait until it is ready; unlock.
-// Leaver      lock; look for connections once more; remove the socket; go.
-// So nobody starts a second daemon beside one that is coming or going.
+// Leaver      lock; look for connections once more; remove the socket; go. So nobody starts a
+//             second daemon beside one that is coming or going.
 #ifndef VMBUS_EMU_CLIENT_BUS_LOCK_H_
 #define VMBUS_EMU_CLIENT_BUS_LOCK_H_
 

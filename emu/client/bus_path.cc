@@ -13,6 +13,8 @@
 namespace vmbus::client {
 namespace {
 
+constexpr std::string_view kPrivatePrefix = "private-";
+
 // Room for ".lock" and ".log" after the socket's own name.
 constexpr std::size_t kMaxPathBytes = PATH_MAX - 16;
 
@@ -60,13 +62,18 @@ tl::expected<BusPath, Error> resolve_bus_path(std::string_view given,
 tl::expected<BusPath, Error> make_private_bus(const BusPath& usual) {
   const auto parent = open_bus_directory(usual);
   if (!parent) return tl::unexpected(parent.error());
-  std::string directory = usual.directory() + "/private-XXXXXX";
+  std::string directory = fmt::format("{}/{}XXXXXX", usual.directory(), kPrivatePrefix);
   if (::mkdtemp(directory.data()) == nullptr) {
     const int error = errno;
     return tl::unexpected(Error{error, fmt::format("cannot make a directory in {}: {}",
                                                    usual.directory(), errno_text(error))});
   }
   return BusPath{directory + "/bus"};
+}
+
+bool is_private_bus(const BusPath& bus) {
+  const std::string directory = bus.directory();
+  return std::string_view(directory).substr(directory.rfind('/') + 1).starts_with(kPrivatePrefix);
 }
 
 void remove_private_bus(const BusPath& bus) {

@@ -33,8 +33,10 @@ tl::expected<BusPath, Error> resolve_bus_path(std::string_view given = {},
                                               const VariableLookup& lookup = ::getenv);
 
 // A bus nobody else knows of: a fresh directory beside the usual bus. The caller exports
-// VMBUS_SOCKET, and removes it when its command and its daemon have ended.
+// VMBUS_SOCKET. The daemon removes the directory when it leaves, and so does a caller whose daemon
+// did not start.
 tl::expected<BusPath, Error> make_private_bus(const BusPath& usual);
+bool is_private_bus(const BusPath& bus);  // by its directory's name
 void remove_private_bus(const BusPath& bus);
 
 }  // namespace vmbus::client

@@ -132,10 +132,11 @@ tl::expected<void, Error> Connection::greet(std::string_view program) {
   return {};
 }
 
-tl::expected<Connection, Error> connect(const BusPath& bus, std::string_view program) {
+tl::expected<Connection, Error> connect(const BusPath& bus, std::string_view program,
+                                        std::chrono::milliseconds patience) {
   tl::expected<void, Error> greeted;
   for (int attempt = 0; attempt < 2; ++attempt) {
-    auto socket = connect_unix(bus.socket, static_cast<int>(Connection::kPatience.count()));
+    auto socket = connect_unix(bus.socket, static_cast<int>(patience.count()));
     if (!socket) return tl::unexpected(cannot_connect(bus.socket, socket.error()));
     if (const auto checked = check_peer(socket->get(), bus.socket); !checked)
       return tl::unexpected(checked.error());

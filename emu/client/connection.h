@@ -38,7 +38,8 @@ class Connection {
                                            google::protobuf::MessageLite* report);
 
  private:
-  friend tl::expected<Connection, Error> connect(const BusPath& bus, std::string_view program);
+  friend tl::expected<Connection, Error> connect(const BusPath& bus, std::string_view program,
+                                                 std::chrono::milliseconds patience);
 
   Connection(emu::OwnedFd socket, std::string path)
       : socket_(std::move(socket)), path_(std::move(path)) {}
@@ -53,7 +54,8 @@ class Connection {
 
 // Connects and exchanges Hello and Welcome; `program` is for people. ENOENT or ECONNREFUSED: no
 // daemon runs there.
-tl::expected<Connection, Error> connect(const BusPath& bus, std::string_view program);
+tl::expected<Connection, Error> connect(const BusPath& bus, std::string_view program,
+                                        std::chrono::milliseconds patience = Connection::kPatience);
 
 // Whether `error` of connect() means that nobody listens, so that a daemon may be started.
 inline bool nobody_listens(const Error& error) {

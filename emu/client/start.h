@@ -12,9 +12,9 @@
 namespace vmbus::client {
 
 struct StartOptions {
-  std::string program = "vmbus";       // who connects, for people
-  std::vector<std::string> arguments;  // more for vmbusd, e.g. {"--vm", "second"}
-  bool leave_when_idle = true;         // the daemon ends when its last user has left
+  std::string program = "vmbus";            // who connects, for people
+  std::vector<std::string> arguments = {};  // more for vmbusd, e.g. {"--vm", "second"}
+  bool leave_when_idle = true;              // the daemon ends when its last user has left
   std::chrono::milliseconds patience{10'000};
 };
 

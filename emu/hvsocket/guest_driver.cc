@@ -26,8 +26,7 @@ std::size_t ring_bytes(const Socket& socket, bool accepting) {
 
 }  // namespace
 
-// ---- connecting to the host
-// -----------------------------------------------------------------------------------
+// ---- connecting to the host ---------------------------------------------------------------------
 
 void GuestDriver::dial(Socket& socket) {
   connecting_[socket.local.port.value] = socket.cookie;
@@ -81,8 +80,7 @@ void GuestDriver::abandon(Socket& socket) {
   if (found != channels_.end()) found->second.socket = 0;
 }
 
-// ---- offers
-// ---------------------------------------------------------------------------------------------------
+// ---- offers -------------------------------------------------------------------------------------
 
 void GuestDriver::on_offer(Partition& bus, const HvsockOffer& offer) {
   if (offer.for_guest_accept) return accept_offer(offer);
@@ -171,8 +169,7 @@ void GuestDriver::finish_accept(Channel& channel, proto::Relid relid, bool ok,
   channel.socket = accepted->cookie;
 }
 
-// ---- the end
-// --------------------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 void GuestDriver::on_rescind(Partition& bus, proto::Relid relid) {
   static_cast<void>(bus);

@@ -8,8 +8,8 @@
 //
 // Threads     The loop thread.
 // Invariants  (1) A channel in channels_ is the driver's: the bus reports to it and it will
-// guest_close() it.
-//             (2) A channel without socket was abandoned and is closed as soon as the bus allows.
+//             guest_close() it. (2) A channel without socket was abandoned and is closed as soon as
+//             the bus allows.
 #ifndef VMBUS_EMU_HVSOCKET_GUEST_DRIVER_H_
 #define VMBUS_EMU_HVSOCKET_GUEST_DRIVER_H_
 

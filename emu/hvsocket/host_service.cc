@@ -30,8 +30,7 @@ Guid listening_vm_id(const proto::Address& local) {
   return local.cid == proto::kCidLocal ? proto::kHvGuidLoopback : proto::kHvGuidWildcard;
 }
 
-// ---- names
-// ----------------------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------------
 
 bool HostService::in_use(const proto::Address& address) const {
   const Guid vm_id = listening_vm_id(address);
@@ -89,8 +88,7 @@ Socket* HostService::listener_for_host(const Guid& service) const {
   return nullptr;
 }
 
-// ---- a guest connects
-// -----------------------------------------------------------------------------------------
+// ---- a guest connects ---------------------------------------------------------------------------
 
 void HostService::on_tl_connect(Partition& bus, const Guid& endpoint, const Guid& service) {
   if (listener_for_guest(bus.config().vm_id, service) == nullptr)
@@ -162,8 +160,7 @@ void HostService::refuse_open(Partition& bus, proto::Relid relid, Channel& chann
   rescind(bus, relid, channel);
 }
 
-// ---- the host connects
-// ----------------------------------------------------------------------------------------
+// ---- the host connects --------------------------------------------------------------------------
 
 void HostService::dial(Socket& socket, Partition& bus) {
   socket.attempt->guest = &bus;
@@ -194,8 +191,7 @@ void HostService::abandon(Socket& socket) {
   rescind(*socket.attempt->guest, socket.attempt->relid, found->second);
 }
 
-// ---- the end
-// --------------------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 void HostService::finish(Socket& socket) {
   Partition& bus = *socket.stream->bus();

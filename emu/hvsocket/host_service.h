@@ -8,7 +8,7 @@
 //   CLOSE_CHANNEL
 //
 // Names       (VmId, ServiceId). An AF_VSOCK socket of the host on port P stands at (wildcard,
-// service of P). Threads     The loop thread.
+//             service of P). Threads The loop thread.
 #ifndef VMBUS_EMU_HVSOCKET_HOST_SERVICE_H_
 #define VMBUS_EMU_HVSOCKET_HOST_SERVICE_H_
 

@@ -83,8 +83,7 @@ tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) 
   return born;
 }
 
-// ---- bind
-// -----------------------------------------------------------------------------------------------------
+// ---- bind ---------------------------------------------------------------------------------------
 
 int SocketRequests::bind(Socket& socket, std::span<const std::byte> bytes, bool privileged) {
   proto::Address address;
@@ -181,8 +180,7 @@ bool SocketRequests::take_name(Socket& socket, proto::Address address) {
   return true;
 }
 
-// ---- listen
-// ---------------------------------------------------------------------------------------------------
+// ---- listen -------------------------------------------------------------------------------------
 
 int SocketRequests::listen(Socket& socket, int a, int backlog) {
   const std::uint32_t length =
@@ -213,8 +211,7 @@ int SocketRequests::listen(Socket& socket, int a, int backlog) {
   return 0;
 }
 
-// ---- connect
-// --------------------------------------------------------------------------------------------------
+// ---- connect ------------------------------------------------------------------------------------
 
 int SocketRequests::connect(Socket& socket, int a, std::span<const std::byte> bytes,
                             bool nonblocking) {
@@ -387,8 +384,7 @@ int SocketRequests::cancel_connect(Socket& socket) {
   return 0;
 }
 
-// ---- the rest
-// -------------------------------------------------------------------------------------------------
+// ---- the rest -----------------------------------------------------------------------------------
 
 int SocketRequests::shutdown(Socket& socket, int a, int how) {
   if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return EINVAL;

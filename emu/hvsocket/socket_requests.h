@@ -5,7 +5,7 @@
 // is the copy of the application's end that the request brought.
 //
 // Threads     The loop thread. Never blocks: connect() answers EINPROGRESS and ends through
-// Sockets.
+//             Sockets.
 #ifndef VMBUS_EMU_HVSOCKET_SOCKET_REQUESTS_H_
 #define VMBUS_EMU_HVSOCKET_SOCKET_REQUESTS_H_
 

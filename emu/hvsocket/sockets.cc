@@ -99,8 +99,7 @@ Socket* Sockets::find(std::uint64_t cookie) const {
   return found == sockets_.end() ? nullptr : found->second.get();
 }
 
-// ---- connecting
-// -----------------------------------------------------------------------------------------------
+// ---- connecting ---------------------------------------------------------------------------------
 
 void Sockets::connected(Socket& socket, std::unique_ptr<Stream> stream, const NamePair& names) {
   socket.stream = std::move(stream);
@@ -186,8 +185,7 @@ std::shared_ptr<LoopbackRings> Sockets::loopback_rings(const Socket& listener) {
   return LoopbackRings::in_host(*host_memory_, kLoopbackRingBytes);
 }
 
-// ---- listening
-// ------------------------------------------------------------------------------------------------
+// ---- listening ----------------------------------------------------------------------------------
 
 bool Sockets::has_room(const Socket& listener) {
   const Listener& queue = *listener.listener;
@@ -272,8 +270,7 @@ void Sockets::answer(const WaitingPeer& peer, Socket* listener) {
   }
 }
 
-// ---- the end of a connection
-// ----------------------------------------------------------------------------------
+// ---- the end of a connection --------------------------------------------------------------------
 
 void Sockets::peer_closed(Socket& socket) {
   if (socket.stream == nullptr) return;
@@ -356,8 +353,7 @@ void Sockets::collect() {
   if (on_idle_) on_idle_();
 }
 
-// ---- the loop
-// -------------------------------------------------------------------------------------------------
+// ---- the loop -----------------------------------------------------------------------------------
 
 void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
   Socket* socket = find(cookie);
@@ -438,8 +434,7 @@ bool Sockets::settle() {
   return !run_queue_.empty();
 }
 
-// ---- bookkeeping
-// ----------------------------------------------------------------------------------------------
+// ---- bookkeeping --------------------------------------------------------------------------------
 
 void Sockets::assign_guest(Socket& socket, Guest& guest) {
   socket.home = Home::kGuest;

@@ -8,8 +8,7 @@
 // Threads     The loop thread.
 // Order       The endpoint table first, the carrier second: whoever wakes sees the new state.
 // Lifetime    release() takes a socket out of every table at once; the object itself dies in
-// collect(), so that a
-//             caller up the stack may finish with it.
+//             collect(), so that a caller up the stack may finish with it.
 #ifndef VMBUS_EMU_HVSOCKET_SOCKETS_H_
 #define VMBUS_EMU_HVSOCKET_SOCKETS_H_
 
@@ -136,11 +135,12 @@ class Sockets {
   UnixDiag diag_;
   HostService host_;
   std::unique_ptr<GuestMemory> host_memory_;  // made with the first loopback connection of the host
-  std::unordered_map<std::uint64_t, std::unique_ptr<Socket>> sockets_;  // by cookie
+  GuestList guests_;
+  // By cookie. Below the memories above, which the streams of these sockets give their rings back to.
+  std::unordered_map<std::uint64_t, std::unique_ptr<Socket>> sockets_;
   std::vector<std::unique_ptr<Socket>> released_;
   std::deque<std::uint64_t> run_queue_;
   std::function<void()> on_idle_;
-  GuestList guests_;
 };
 
 }  // namespace vmbus::emu

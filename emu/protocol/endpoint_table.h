@@ -6,13 +6,12 @@
 // descriptor can still answer getsockname() for it.
 //
 // Reading     Copy the entry with read_endpoint(): a sequence lock, so the copy is whole; then
-// compare `cookie` with
-//             the descriptor's SO_COOKIE where it matters. An entry whose cookie is 0 is free.
+//             compare `cookie` with the descriptor's SO_COOKIE where it matters. An entry whose
+//             cookie is 0 is free.
 // Changing    Only by a request (control.proto). The daemon writes the entry first and makes the
-// carrier ready
-//             second: whoever wakes sees the new state.
+//             carrier ready second: whoever wakes sees the new state.
 // Trust       Programs trust their daemon (same uid, checked); the daemon never reads its decisions
-// from here.
+//             from here.
 #ifndef VMBUS_EMU_PROTOCOL_ENDPOINT_TABLE_H_
 #define VMBUS_EMU_PROTOCOL_ENDPOINT_TABLE_H_
 

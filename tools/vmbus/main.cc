@@ -1,4 +1,6 @@
 // vmbus: the command a user types. One file a subcommand (commands.h).
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <set>
@@ -6,6 +8,7 @@
 #include <vector>
 
 #include "tools/vmbus/arguments.h"
+#include "tools/vmbus/bus.h"
 #include "tools/vmbus/commands.h"
 #include "tools/vmbus/failure.h"
 
@@ -23,10 +26,30 @@ Examples:
 std::set<std::string> options_with_value(const CLI::App& subcommand) {
   std::set<std::string> names;
   for (const CLI::Option* option : subcommand.get_options()) {
-    if (option->get_type_size() == 0) continue;
+    if (option->get_expected_max() == 0) continue;  // a flag
     for (const std::string& name : option->get_lnames()) names.insert("--" + name);
   }
   return names;
+}
+
+bool is_subcommand(const CLI::App& app, const std::string& word) {
+  const auto subcommands = app.get_subcommands([](const CLI::App*) { return true; });
+  return std::any_of(subcommands.begin(), subcommands.end(),
+                     [&](const CLI::App* subcommand) { return subcommand->get_name() == word; });
+}
+
+// Help and version go to standard output; what is wrong is one line on standard error.
+int answer(const CLI::App& app, const CLI::ParseError& error,
+           const std::vector<std::string>& arguments) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  const std::string first = arguments.empty() ? "" : arguments.front();
+  if (first.empty() || first.starts_with('-')) {
+    return complain({kExitUsage, fmt::format("{}; see vmbus --help", error.what())});
+  }
+  if (!is_subcommand(app, first)) {
+    return complain({kExitUsage, fmt::format("'{}' is no subcommand; see vmbus --help", first)});
+  }
+  return complain({kExitUsage, fmt::format("{}; see vmbus {} --help", error.what(), first)});
 }
 
 int main_of(const std::vector<std::string>& arguments) {
@@ -47,7 +70,7 @@ int main_of(const std::vector<std::string>& arguments) {
   try {
     app.parse(std::vector<std::string>(split.own.rbegin(), split.own.rend()));  // CLI11's order
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    return answer(app, error, split.own);
   }
   return exit_status;
 }

@@ -25,8 +25,14 @@ Examples:
 struct Options {
   std::string socket;
   bool json = false;
+  std::string connection;
   MessageFilter filter;
 };
+
+ConnectionChoice choice_of(const std::string& connection) {
+  if (connection == "first") return ConnectionChoice::kFirst;
+  return connection == "last" ? ConnectionChoice::kLast : ConnectionChoice::kAll;
+}
 
 Outcome<void> show(client::Connection& bus, const Options& options) {
   control::Request request;
@@ -55,12 +61,12 @@ void add_messages(CLI::App& app, int* exit_status) {
   subcommand->add_option("--relid", options->filter.relid, "Only those that name this channel")
       ->type_name("N");
   subcommand
-      ->add_option("--connection", options->filter.connection,
+      ->add_option("--connection", options->connection,
                    "Only what the first or the last connection exchanged")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, ConnectionChoice>{
-          {"first", ConnectionChoice::kFirst}, {"last", ConnectionChoice::kLast}}))
-      ->type_name("first|last");
+      ->type_name("first|last")
+      ->check(CLI::IsMember({"first", "last"}));
   subcommand->callback([options, exit_status] {
+    options->filter.connection = choice_of(options->connection);
     *exit_status = report_from_bus(options->socket, options->json,
                                    [&](client::Connection& bus) { return show(bus, *options); });
   });
