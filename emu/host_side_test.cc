@@ -25,7 +25,7 @@ constexpr std::uint64_t kInterruptPage = 40;
 class HostSideTest : public ::testing::Test {
  protected:
   HostSideTest()
-      : partition(*Partition::create({.memory_bytes = 1 << 20}, sockets, sockets, counters, log)),
+      : partition(*Partition::create(PartitionConfig{}, sockets, sockets, counters, log)),
         memory(*GuestMemory::create(kPages * proto::kPageBytes)),
         synic(kVps),
         crossing("raw", counters, log),

@@ -189,6 +189,10 @@ TEST_F(GuestChannelLife, RefusesAnOfferByReleasingIt) {
   const Relid relid = host.offer();
   EXPECT_TRUE(host.guest.refuse(relid, host.effects).has_value());
   host.expect_released(relid);
+  host.rescind(relid);  // it crossed the refusal
+  host.expect_nothing();
+  host.rescind(relid);
+  host.expect_only_reject(ProtocolError::kUnknownChannelId);
   const Relid open = host.offer();
   host.open(open);
   EXPECT_EQ(host.guest.refuse(open, host.effects).error(), BusError::kWrongState);

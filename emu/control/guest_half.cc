@@ -173,6 +173,7 @@ void GuestHalf::disconnected(GuestEffects& effects) {
     if (channel.rings()) effects.push_back(FreeRings{.relid = relid});
   }
   channels_.clear();
+  refused_.clear();
   gpadls_.clear();
   flag_owner_.fill(proto::Relid{0});
   negotiated_.reset();
@@ -208,6 +209,7 @@ void GuestHalf::on(const proto::OfferChannel& message, GuestEffects& effects) {
     reject(*error, message.relid, effects);
     return;
   }
+  refused_.erase(message.relid);
   const auto same_device = [&](const auto& entry) {
     const proto::OfferChannel& other = entry.second.offer();
     return other.interface_id == message.interface_id && other.instance_id == message.instance_id;
@@ -215,6 +217,7 @@ void GuestHalf::on(const proto::OfferChannel& message, GuestEffects& effects) {
   if (message.subchannel_index == 0 && std::ranges::any_of(channels_, same_device)) {
     reject(kDuplicateOffer, message.relid, effects);
     output(effects).send(proto::RelidReleased{.relid = message.relid});
+    refused_.insert(message.relid);
     return;
   }
   const bool has_driver = proto::is_hvsock_offer(message);
@@ -248,6 +251,7 @@ void GuestHalf::pass_on(proto::Relid relid, GuestEffects& effects, Handler handl
 }
 
 void GuestHalf::on(const proto::RescindChannelOffer& message, GuestEffects& effects) {
+  if (refused_.erase(message.relid) != 0) return;
   pass_on(message.relid, effects,
           [&](GuestChannel& named) { return named.on_rescind(output(effects)); });
 }
@@ -336,7 +340,10 @@ BusResult<void> GuestHalf::close(proto::Relid relid, GuestEffects& effects) {
 }
 
 BusResult<void> GuestHalf::refuse(proto::Relid relid, GuestEffects& effects) {
-  return with_channel(relid, [&](GuestChannel& named) { return named.refuse(output(effects)); });
+  const BusResult<void> refused =
+      with_channel(relid, [&](GuestChannel& named) { return named.refuse(output(effects)); });
+  if (refused) refused_.insert(relid);
+  return refused;
 }
 
 // The relid, unless the guest may choose; then the lowest that is free.

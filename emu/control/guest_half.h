@@ -25,6 +25,7 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "emu/bus_error.h"
 #include "emu/control/effect.h"
@@ -126,6 +127,8 @@ class GuestHalf {
   proto::ConnectionId message_connection_ = proto::kMessageConnection;
   bool unload_wanted_ = false;  // in Connecting
   std::map<proto::Relid, GuestChannel> channels_;
+  // Offers given back unopened: a rescind may have been on its way, and is no mistake of the host.
+  std::unordered_set<proto::Relid> refused_;
   std::unordered_map<proto::GpadlId, proto::Relid> gpadls_;
   std::array<proto::Relid, kEventFlagCount> flag_owner_{};  // relid 0: nobody
   proto::GpadlId next_gpadl_{0xE1E10};                      // where Linux starts

@@ -213,10 +213,10 @@ TEST_F(Binding, ChecksTheConnectTimeLimit) {
 // Case 293, 294: Windows' options.
 TEST_F(Binding, ChecksHyperVOptions) {
   TestSocket socket = bus.hyperv();
-  EXPECT_EQ(set(socket, 1, 1, std::uint32_t{500}), 0);
+  EXPECT_EQ(set(socket, 34, 1, std::uint32_t{500}), 0);
   EXPECT_EQ(socket.state().options.hv_connect_timeout_ms, 500U);
-  EXPECT_EQ(set(socket, 1, 1, std::uint32_t{300001}), EINVAL);
-  EXPECT_EQ(set(socket, 1, 4, std::uint32_t{1}), 0);
+  EXPECT_EQ(set(socket, 34, 1, std::uint32_t{300001}), EINVAL);
+  EXPECT_EQ(set(socket, 34, 4, std::uint32_t{1}), 0);
   EXPECT_EQ(socket.state().options.hv_options, 4U);
 }
 

@@ -12,7 +12,8 @@ namespace vmbus::emu {
 namespace {
 
 constexpr int kLevelVsock = 40;
-constexpr int kLevelHyperV = 1;  // HV_PROTOCOL_RAW; also SOL_SOCKET: the family decides
+// HV_PROTOCOL_RAW is 1, as SOL_SOCKET is here: the shim, which knows the family, sends these apart.
+constexpr int kLevelHyperV = 34;
 
 enum VsockOption : int {
   kBufferSize = 0,
@@ -166,10 +167,9 @@ int set_hyperv(Socket& socket, int option, std::span<const std::byte> bytes) {
 }  // namespace
 
 int set_option(Socket& socket, int level, int option, std::span<const std::byte> value) {
-  const bool hyperv = socket.kind == proto::AddressKind::kHyperV;
-  const bool hyperv_option = option == kHvConnectTimeout || option == kHvContainerPassthru ||
-                             option == kHvConnectedSuspend || option == kHvHighVtl;
-  if (hyperv && level == kLevelHyperV && hyperv_option) return set_hyperv(socket, option, value);
+  if (level == kLevelHyperV && socket.kind == proto::AddressKind::kHyperV) {
+    return set_hyperv(socket, option, value);
+  }
   if (level == SOL_SOCKET) return set_generic(socket, option, value);
   if (level == kLevelVsock && socket.kind == proto::AddressKind::kVsock)
     return set_vsock(socket, option, value);

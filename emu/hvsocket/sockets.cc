@@ -142,20 +142,23 @@ void Sockets::start_timer(Socket& socket, std::chrono::microseconds limit) {
 void Sockets::on_time_limit(std::uint64_t cookie) {
   Socket* socket = find(cookie);
   if (socket == nullptr || socket->state != EndpointState::kConnecting) return;
-  cancel_attempt(*socket);
   counters_.add(Counter::kConnectionsRefused);
-  socket->so_error = ETIMEDOUT;
-  publish(*socket);
+  abandon_attempt(*socket);
+  end_attempt(*socket, EndpointState::kFailed, ETIMEDOUT);
 }
 
 void Sockets::cancel_attempt(Socket& socket) {
   if (socket.state != EndpointState::kConnecting) return;
+  abandon_attempt(socket);
+  end_attempt(socket, EndpointState::kFailed, 0);
+}
+
+void Sockets::abandon_attempt(Socket& socket) {
   if (socket.home == Home::kHost) {
     host_.abandon(socket);
   } else if (socket.guest != nullptr) {
     socket.guest->driver().abandon(socket);
   }
-  end_attempt(socket, EndpointState::kFailed, 0);
 }
 
 void Sockets::connect_loopback(Socket& dialer, Socket& listener) {

@@ -116,6 +116,7 @@ class Sockets {
  private:
   void on_carrier_event(std::uint64_t cookie, std::uint32_t events);
   void on_time_limit(std::uint64_t cookie);
+  void abandon_attempt(Socket& socket);
   void on_last_close(Socket& socket);
   void run_pump(Socket& socket);
   void signal_peer(Socket& socket);

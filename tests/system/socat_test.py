@@ -4,7 +4,6 @@
 import hashlib
 import random
 import socket
-import unittest
 
 import support
 from support import GUEST, HOST

@@ -11,6 +11,7 @@ Where     VMBUS_BIN_DIR (vmbus, vmbusd, novsock) and VMBUS_SHIM say which build 
 
 import atexit
 import contextlib
+import faulthandler
 import functools
 import json
 import os
@@ -32,6 +33,7 @@ PYTHON = "/usr/bin/python3"
 
 HOST, GUEST, ANY = 2, 3, 0xFFFFFFFF  # CIDs; also VMADDR_PORT_ANY
 LIMIT = 100  # seconds; a test that gets there hangs
+HANG_LIMIT = 250  # for a whole file: says where it hangs, before ctest ends it without a word
 EXIT_SKIPPED = 77
 
 # A process asks itself whether both the guard and the shim are around it.
@@ -295,6 +297,7 @@ def main(entered=False):
     """Runs the tests of a file; exit status 77 when each of them was skipped."""
     if entered:
         enter_bus()
+    faulthandler.dump_traceback_later(HANG_LIMIT, exit=True)
     program = unittest.main(exit=False, verbosity=2)
     result = program.result
     for _, reason in result.skipped:

@@ -40,8 +40,8 @@ foreach(folder IN ITEMS ringbuf emu/protocol)
           FILES_MATCHING PATTERN "*.h" PATTERN "*.inc")
 endforeach()
 
-if(EXISTS "${PROJECT_SOURCE_DIR}/tools/hvsocket")
-  install(DIRECTORY "${PROJECT_SOURCE_DIR}/tools/hvsocket/" DESTINATION "${vmbus_include_dir}"
+if(EXISTS "${PROJECT_SOURCE_DIR}/tools/include")
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/tools/include/" DESTINATION "${vmbus_include_dir}"
           FILES_MATCHING PATTERN "*.h")
 endif()
 if(EXISTS "${PROJECT_SOURCE_DIR}/tools/python")

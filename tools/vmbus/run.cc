@@ -62,7 +62,7 @@ Outcome<RunBus> open_bus(const Options& options) {
 Outcome<Surroundings> survey(const Options& options, const std::string& command, RunBus* bus) {
   const auto installation = find_installation(own_executable());
   if (!installation) return tl::make_unexpected(installation.error());
-  const auto shim = preloadable(installation->shim, bus->path.directory());
+  const auto shim = preloadable(installation->shim, bus->usual.directory());
   if (!shim) return tl::make_unexpected(shim.error());
   const std::string partition =
       options.partition.empty() ? variable("VMBUS_PARTITION") : options.partition;

@@ -63,7 +63,7 @@ Outcome<RunBus> shared_bus(const client::BusPath& path, const std::vector<std::s
       return tl::make_unexpected(there.error());
     }
   }
-  return RunBus{path, std::move(*connection)};
+  return RunBus{path, path, std::move(*connection)};
 }
 
 Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std::string>& vms) {
@@ -79,7 +79,7 @@ Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std:
     client::remove_private_bus(*path);
     return tl::make_unexpected(connection.error());
   }
-  return RunBus{*path, std::move(*connection)};
+  return RunBus{*path, usual, std::move(*connection)};
 }
 
 Outcome<control::StatusReport::Guest> guest_of(client::Connection& bus,

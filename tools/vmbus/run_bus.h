@@ -13,6 +13,7 @@ namespace vmbus::tools {
 
 struct RunBus {
   client::BusPath path;
+  client::BusPath usual;  // beside which a private one was made; else the same
   client::Connection connection;
 };
 
