@@ -65,6 +65,7 @@ TEST(Pipe, RefusesALengthBeyondThePacket) {
   EXPECT_EQ(parse_error({2, partial(33, 1)}), RingError::kPipeLengthBeyondPacket);
 }
 
+// Row 176: more than 16 KiB in one packet is an error of the receiver.
 TEST(Pipe, RefusesALengthAboveTheLimit) {
   EXPECT_EQ(parse_error({1, 16384}, 20000), std::nullopt);
   EXPECT_EQ(parse_error({1, 16385}, 20000), RingError::kPipeLengthAboveLimit);

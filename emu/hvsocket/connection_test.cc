@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "emu/protocol/message_info.h"
+#include "emu/protocol/status.h"
 #include "tests/support/test_bus.h"
 
 namespace vmbus::emu {
@@ -91,7 +92,7 @@ TEST_P(Connection, ForwardsAShutdownOfEitherEnd) {
   EXPECT_TRUE(host.at_end());
 }
 
-// Row 163: the host's program goes away; the guest reads what was sent, then end of file.
+// Row 54, 66, 163: the host's program goes away; the guest reads what was sent, then end of file.
 TEST_P(Connection, EndsForTheGuestWhenTheHostCloses) {
   TestSocket listener = host_listener(6000);
   auto [guest, host] = bus.connect_pair(bus.socket("guest"), listener, vsock(kHostCid, 6000));
@@ -203,6 +204,8 @@ TEST_P(Connection, NobodyListensForFailsAtOnceByDefault) {
   const auto target =
       proto::hyperv_address(bus.guest().config().vm_id, proto::service_id_of(proto::Port{6001}));
   EXPECT_EQ(bus.hyperv().connect(target), ECONNREFUSED);
+  bus.settle();
+  EXPECT_EQ(bus.guest().bus().status().channels, 0U) << "refused offers give their relids back";
 }
 
 TEST_P(Connection, RefusedWithoutBlockingLeavesTheErrorToBeRead) {
@@ -396,6 +399,59 @@ TEST_P(Connection, ToARemovedGuestIsReset) {
   EXPECT_TRUE(guest.at_end());
   EXPECT_TRUE(host.state().has(proto::kEndedReset));
   EXPECT_EQ(guest.connect(vsock(kHostCid, 6000)), EISCONN);
+}
+
+// Row 67: the peer is gone; shutting down still succeeds.
+TEST_P(Connection, MayBeShutAfterThePeerIsGone) {
+  TestSocket listener = host_listener(6000);
+  auto [guest, host] = bus.connect_pair(bus.socket("guest"), listener, vsock(kHostCid, 6000));
+  host.close();
+  EXPECT_EQ(guest.shutdown(SHUT_WR), 0);
+  EXPECT_EQ(guest.shutdown(SHUT_WR), 0);
+}
+
+// Row 159: a result for another service, or another endpoint, is not this connect's.
+TEST_P(Connection, IsRefusedByItsOwnResultAlone) {
+  TestSocket waiting = bus.socket("guest", proto::kFamilyVsock, "strict");
+  EXPECT_EQ(waiting.connect(vsock(kHostCid, 6001)), EINPROGRESS);
+  const proto::Guid endpoint = waiting.state().attempt->endpoint;
+  const proto::Guid service = waiting.state().attempt->service;
+  const auto refused = static_cast<std::int32_t>(proto::kStatusConnectionRefused.value);
+  GuestDriver& driver = bus.guest().driver();
+  waiting.state().profile = kDefaultProfile;
+  driver.on_tl_connect_result(bus.guest().bus(), endpoint, proto::service_id_of(proto::Port{1}),
+                              refused);
+  driver.on_tl_connect_result(bus.guest().bus(), proto::service_id_of(proto::Port{1}), service,
+                              refused);
+  driver.on_tl_connect_result(bus.guest().bus(), endpoint, service, 0);
+  EXPECT_EQ(waiting.state().state, EndpointState::kConnecting);
+  driver.on_tl_connect_result(bus.guest().bus(), endpoint, service, refused);
+  EXPECT_EQ(waiting.state().state, EndpointState::kFailed);
+}
+
+// Row 160: an offer that matches no connect is not opened, nor one for a connect already served.
+TEST_P(Connection, IsOpenedForAMatchingOfferOnce) {
+  TestSocket listener = host_listener(6000);
+  auto [guest, host] = bus.connect_pair(bus.socket("guest"), listener, vsock(kHostCid, 6000));
+  const std::uint32_t port = guest.state().local.port.value;
+  Partition& memory = bus.guest().bus();
+  for (const std::uint32_t endpoint : {port, port + 1}) {
+    const auto stray = memory.host_offer(proto::service_id_of(proto::Port{6000 + port - endpoint}),
+                                         proto::service_id_of(proto::Port{endpoint}), false);
+    EXPECT_TRUE(stray.has_value() || endpoint == port);
+    bus.settle();
+  }
+  EXPECT_EQ(crossed(bus.messages()).back(), MessageType::kRelidReleased);
+  EXPECT_EQ(count(crossed(bus.messages()), MessageType::kOpenChannel), 1U);
+}
+
+// Row 175: a service that is no vsock port has no listener in a guest.
+TEST_P(Connection, ToAServiceThatIsNoPortIsRefused) {
+  TestSocket listener = guest_listener(7000);
+  proto::Guid service = proto::service_id_of(proto::Port{7000});
+  service.data4[7] ^= 1;
+  const auto target = proto::hyperv_address(bus.guest().config().vm_id, service);
+  EXPECT_EQ(bus.hyperv().connect(target), ECONNREFUSED);
 }
 
 // 100,000 by hand (VMBUS_TEST_CONNECTIONS); enough here to see a leak of one page a connection.

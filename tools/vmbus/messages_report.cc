@@ -3,17 +3,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
+#include "tools/vmbus/message_detail.h"
 #include "tools/vmbus/table.h"
 #include "tools/vmbus/units.h"
 
 namespace vmbus::tools {
 namespace {
 
+constexpr const char* kGuestToHost = "guest->host";  // as the report says it
+
 std::string hex(const std::string& bytes) {
   std::string text;
   for (const char byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return text;
+}
+
+std::string detail_in(const RecordedMessage& message) {
+  const auto direction = message.direction() == kGuestToHost ? proto::Direction::kGuestToHost
+                                                             : proto::Direction::kHostToGuest;
+  return detail_of(std::as_bytes(std::span(message.payload())), direction);
 }
 
 bool of_several_guests(const std::vector<const RecordedMessage*>& messages) {
@@ -40,7 +50,7 @@ std::string messages_text(const std::vector<const RecordedMessage*>& messages,
                                    message->name()};
     if (show_guest) cells.insert(cells.begin() + 1, message->guest());
     cells.push_back(message->relid() == 0 ? "" : std::to_string(message->relid()));
-    cells.push_back(message->detail());
+    cells.push_back(detail_in(*message));
     table.add(std::move(cells));
   }
   std::string text = table.text();
@@ -58,7 +68,7 @@ Json messages_json(const std::vector<const RecordedMessage*>& messages, std::uin
                     {"name", message->name()},
                     {"direction", message->direction()},
                     {"relid", message->relid()},
-                    {"detail", message->detail()},
+                    {"detail", detail_in(*message)},
                     {"payload", hex(message->payload())}});
   }
   return {{"running", true}, {"messages", list}, {"dropped", dropped}};

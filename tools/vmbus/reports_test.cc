@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "emu/protocol/messages.h"
 #include "tools/vmbus/messages_report.h"
 
 namespace vmbus::tools {
@@ -159,6 +160,12 @@ TEST(SocketReport, ForScripts) {
   EXPECT_EQ(socket["backlog"], 0);
 }
 
+std::string contact_bytes() {
+  proto::InitiateContact contact;
+  contact.requested_version = 0x50003;
+  return {reinterpret_cast<const char*>(&contact), sizeof contact};
+}
+
 control::MessageReport two_messages() {
   control::MessageReport report;
   for (const std::uint32_t i : {0U, 1U}) {
@@ -170,8 +177,7 @@ control::MessageReport two_messages() {
     message.set_name(i == 0 ? "INITIATE_CONTACT" : "RELID_RELEASED");
     message.set_direction("guest->host");
     message.set_relid(i);
-    message.set_detail(i == 0 ? "version 5.3" : "");
-    message.set_payload("\x0e\xff");
+    message.set_payload(i == 0 ? contact_bytes() : "\x0d\xff");
   }
   return report;
 }
@@ -199,7 +205,8 @@ TEST(MessageReport, SaysWhatIsNoLongerThere) {
 TEST(MessageReport, ForScripts) {
   const Json json = messages_json(select_messages(two_messages(), {}), 9);
   EXPECT_EQ(json["dropped"], 9);
-  EXPECT_EQ(json["messages"][0]["payload"], "0eff");
+  EXPECT_EQ(json["messages"][0]["detail"], "version 5.3");
+  EXPECT_EQ(json["messages"][1]["payload"], "0dff");
   EXPECT_EQ(json["messages"][1]["time_ns"], 6'500'000);
 }
 
