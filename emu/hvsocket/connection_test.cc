@@ -433,16 +433,17 @@ TEST_P(Connection, IsRefusedByItsOwnResultAlone) {
 TEST_P(Connection, IsOpenedForAMatchingOfferOnce) {
   TestSocket listener = host_listener(6000);
   auto [guest, host] = bus.connect_pair(bus.socket("guest"), listener, vsock(kHostCid, 6000));
-  const std::uint32_t port = guest.state().local.port.value;
-  Partition& memory = bus.guest().bus();
-  for (const std::uint32_t endpoint : {port, port + 1}) {
-    const auto stray = memory.host_offer(proto::service_id_of(proto::Port{6000 + port - endpoint}),
-                                         proto::service_id_of(proto::Port{endpoint}), false);
-    EXPECT_TRUE(stray.has_value() || endpoint == port);
+  HvsockOffer offer;
+  offer.relid = proto::Relid{99};
+  offer.service = proto::service_id_of(proto::Port{6000});
+  for (const std::uint32_t beyond : {0U, 1U}) {
+    offer.endpoint = proto::service_id_of(proto::Port{guest.state().local.port.value + beyond});
+    bus.guest().driver().on_offer(bus.guest().bus(), offer);
     bus.settle();
   }
-  EXPECT_EQ(crossed(bus.messages()).back(), MessageType::kRelidReleased);
   EXPECT_EQ(count(crossed(bus.messages()), MessageType::kOpenChannel), 1U);
+  EXPECT_EQ(guest.send("still connected"), 15U);
+  EXPECT_EQ(host.recv(), "still connected");
 }
 
 // Row 175: a service that is no vsock port has no listener in a guest.
@@ -452,6 +453,16 @@ TEST_P(Connection, ToAServiceThatIsNoPortIsRefused) {
   service.data4[7] ^= 1;
   const auto target = proto::hyperv_address(bus.guest().config().vm_id, service);
   EXPECT_EQ(bus.hyperv().connect(target), ECONNREFUSED);
+}
+
+// A close is over when close() returns, whether or not the loop has turned.
+TEST_P(Connection, ToAListenerThatJustClosedIsRefused) {
+  TestSocket listener = host_listener(6000);
+  TestSocket guest = bus.socket("guest");
+  TestSocket successor = bus.socket("host");
+  listener = TestSocket(bus, OwnedFd());
+  EXPECT_EQ(guest.connect(vsock(kHostCid, 6000)), ECONNRESET);
+  EXPECT_EQ(successor.bind(vsock(kHostCid, 6000)), 0);
 }
 
 // 100,000 by hand (VMBUS_TEST_CONNECTIONS); enough here to see a leak of one page a connection.

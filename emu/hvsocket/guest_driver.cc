@@ -26,6 +26,13 @@ std::size_t ring_bytes(const Socket& socket, bool accepting) {
 
 }  // namespace
 
+Socket* GuestDriver::live_listener(proto::Cid cid, proto::Port port) {
+  while (Socket* listener = ports_.listener(cid, port)) {
+    if (sockets_.is_alive(*listener)) return listener;
+  }
+  return nullptr;
+}
+
 // ---- connecting to the host ---------------------------------------------------------------------
 
 void GuestDriver::dial(Socket& socket) {
@@ -101,7 +108,7 @@ void GuestDriver::on_offer(Partition& bus, const HvsockOffer& offer) {
 
 void GuestDriver::accept_offer(const HvsockOffer& offer) {
   const auto port = proto::port_of(offer.service);
-  Socket* listener = port ? ports_.listener(proto::Cid{guest_.config().cid}, *port) : nullptr;
+  Socket* listener = port ? live_listener(proto::Cid{guest_.config().cid}, *port) : nullptr;
   if (listener == nullptr || guest_.removed) {
     static_cast<void>(guest_.bus().guest_refuse(offer.relid));
     return;
@@ -157,7 +164,7 @@ void GuestDriver::finish_dial(Channel& channel, proto::Relid relid, bool ok,
 
 void GuestDriver::finish_accept(Channel& channel, proto::Relid relid, bool ok,
                                 const ChannelRings& rings) {
-  Socket* listener = ports_.listener(proto::Cid{guest_.config().cid}, channel.port);
+  Socket* listener = live_listener(proto::Cid{guest_.config().cid}, channel.port);
   auto stream = ok && listener != nullptr
                     ? Stream::on_channel(Side::kGuest, guest_.bus(), relid, rings)
                     : nullptr;

@@ -32,6 +32,8 @@ class GuestDriver final : public GuestChannelEvents {
       : sockets_(sockets), guest_(guest), ports_(first_automatic_port) {}
 
   PortTable& ports() { return ports_; }
+  // PortTable::listener(), less those whose last close the loop has not come to yet.
+  Socket* live_listener(proto::Cid cid, proto::Port port);
 
   // Starts a connect to the host. The socket has its local port; the outcome comes through Sockets.
   void dial(Socket& socket);

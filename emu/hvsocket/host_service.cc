@@ -32,15 +32,15 @@ Guid listening_vm_id(const proto::Address& local) {
 
 // ---- names --------------------------------------------------------------------------------------
 
-bool HostService::in_use(const proto::Address& address) const {
+Socket* HostService::holder(const proto::Address& address) const {
   const Guid vm_id = listening_vm_id(address);
   const auto [first, last] = names_.equal_range(proto::service_id_of(address));
   for (auto it = first; it != last; ++it) {
-    const Socket& holder = *it->second;
-    if (listening_vm_id(holder.local) != vm_id) continue;
-    if (holder.state == EndpointState::kListening || is_collective(vm_id)) return true;
+    Socket& socket = *it->second;
+    if (listening_vm_id(socket.local) != vm_id) continue;
+    if (socket.state == EndpointState::kListening || is_collective(vm_id)) return &socket;
   }
-  return false;
+  return nullptr;
 }
 
 void HostService::hold(Socket& socket) {
@@ -60,7 +60,7 @@ proto::Port HostService::pick_port() {
   while (true) {
     const proto::Port port{next_port_};
     next_port_ = next_port_ == proto::kPortAny.value - 1 ? kFirstAutomaticPort : next_port_ + 1;
-    if (!in_use(proto::vsock_address(proto::kCidHost, port))) return port;
+    if (holder(proto::vsock_address(proto::kCidHost, port)) == nullptr) return port;
   }
 }
 
@@ -74,16 +74,24 @@ Socket* HostService::find(const Guid& vm_id, const Guid& service) const {
   return nullptr;
 }
 
-Socket* HostService::listener_for_guest(const Guid& vm_id, const Guid& service) const {
-  for (const Guid& candidate : {vm_id, proto::kHvGuidChildren, proto::kHvGuidWildcard}) {
-    if (Socket* listener = find(candidate, service)) return listener;
+// A listener whose last close the loop has not come to yet is no listener any more.
+Socket* HostService::find_live(const Guid& vm_id, const Guid& service) {
+  while (Socket* listener = find(vm_id, service)) {
+    if (sockets_.is_alive(*listener)) return listener;
   }
   return nullptr;
 }
 
-Socket* HostService::listener_for_host(const Guid& service) const {
+Socket* HostService::listener_for_guest(const Guid& vm_id, const Guid& service) {
+  for (const Guid& candidate : {vm_id, proto::kHvGuidChildren, proto::kHvGuidWildcard}) {
+    if (Socket* listener = find_live(candidate, service)) return listener;
+  }
+  return nullptr;
+}
+
+Socket* HostService::listener_for_host(const Guid& service) {
   for (const Guid& candidate : {proto::kHvGuidLoopback, proto::kHvGuidWildcard}) {
-    if (Socket* listener = find(candidate, service)) return listener;
+    if (Socket* listener = find_live(candidate, service)) return listener;
   }
   return nullptr;
 }

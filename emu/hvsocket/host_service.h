@@ -35,16 +35,17 @@ class HostService final : public HostChannelEvents {
   // ---- names
   // May a socket bind `address`? Listeners exclude each other, and so do bound sockets on the
   // shared VmIds.
-  bool in_use(const proto::Address& address) const;
+  // The socket that keeps others from it; null: it is free.
+  Socket* holder(const proto::Address& address) const;
   void hold(Socket& socket);
   void release(const Socket& socket);
   // A free automatic port for an AF_VSOCK socket of the host.
   proto::Port pick_port();
   // The listener for a connection from the guest `vm_id`, the most specific first: its own VmId,
   // children, wildcard.
-  Socket* listener_for_guest(const proto::Guid& vm_id, const proto::Guid& service) const;
+  Socket* listener_for_guest(const proto::Guid& vm_id, const proto::Guid& service);
   // The listener for a connection from the host itself: loopback, wildcard.
-  Socket* listener_for_host(const proto::Guid& service) const;
+  Socket* listener_for_host(const proto::Guid& service);
 
   // ---- connections
   void dial(Socket& socket, Partition& bus);
@@ -73,6 +74,7 @@ class HostService final : public HostChannelEvents {
   };
 
   Socket* find(const proto::Guid& vm_id, const proto::Guid& service) const;
+  Socket* find_live(const proto::Guid& vm_id, const proto::Guid& service);
   bool make_offer(Socket& socket, Partition& bus);
   bool accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener);
   void refuse_open(Partition& bus, proto::Relid relid, Channel& channel);

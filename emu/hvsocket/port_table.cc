@@ -21,12 +21,12 @@ PortTable::PortTable(std::uint32_t first_automatic)
                           ? kFirstAutomatic
                           : first_automatic) {}
 
-bool PortTable::in_use(proto::Cid cid, proto::Port port) const {
+Socket* PortTable::holder(proto::Cid cid, proto::Port port) const {
   const auto [first, last] = holders_.equal_range(port.value);
   for (auto it = first; it != last; ++it) {
-    if (overlaps(it->second->local.cid, cid)) return true;
+    if (overlaps(it->second->local.cid, cid)) return it->second;
   }
-  return false;
+  return nullptr;
 }
 
 void PortTable::hold(Socket& socket) { holders_.emplace(socket.local.port.value, &socket); }
@@ -44,7 +44,7 @@ std::optional<proto::Port> PortTable::pick(proto::Cid cid, std::uint32_t candida
   for (std::uint32_t i = 0; i < candidates; ++i) {
     const proto::Port port{next_automatic_};
     next_automatic_ = next_automatic_ == kLastAutomatic ? kFirstAutomatic : next_automatic_ + 1;
-    if (!in_use(cid, port)) return port;
+    if (holder(cid, port) == nullptr) return port;
   }
   return std::nullopt;
 }

@@ -21,8 +21,9 @@ class PortTable {
   // `first_automatic`: where automatic ports start; a random one unless a test says so.
   explicit PortTable(std::uint32_t first_automatic);
 
-  bool in_use(proto::Cid cid, proto::Port port) const;
-  void hold(Socket& socket);  // REQUIRES: !in_use(socket's local address)
+  // The socket that keeps others from binding (cid, port); null: it is free.
+  Socket* holder(proto::Cid cid, proto::Port port) const;
+  void hold(Socket& socket);  // REQUIRES: its local address is free
   void release(const Socket& socket);
 
   // The next free automatic port in 1024..0xFFFFFFFE, one after the other; nothing when the

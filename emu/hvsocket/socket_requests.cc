@@ -171,13 +171,17 @@ bool SocketRequests::is_local_cid(const Socket& socket, proto::Cid cid) const {
 }
 
 bool SocketRequests::take_name(Socket& socket, proto::Address address) {
-  const bool taken = socket.home == Home::kHost
-                         ? sockets_.host().in_use(address)
-                         : socket.guest->driver().ports().in_use(address.cid, address.port);
-  if (taken) return false;
+  while (Socket* holder = name_holder(socket, address)) {
+    if (sockets_.is_alive(*holder)) return false;
+  }
   socket.local = address;
   sockets_.hold_name(socket);
   return true;
+}
+
+Socket* SocketRequests::name_holder(const Socket& socket, const proto::Address& address) {
+  if (socket.home == Home::kHost) return sockets_.host().holder(address);
+  return socket.guest->driver().ports().holder(address.cid, address.port);
 }
 
 // ---- listen -------------------------------------------------------------------------------------
@@ -197,7 +201,7 @@ int SocketRequests::listen(Socket& socket, int a, int backlog) {
   }
   if (socket.kind == AddressKind::kHyperV && socket.home == Home::kHost) {
     sockets_.host().release(socket);
-    const bool taken = sockets_.host().in_use(socket.local);
+    const bool taken = sockets_.host().holder(socket.local) != nullptr;
     sockets_.host().hold(socket);
     if (taken) return EADDRINUSE;
   }
@@ -261,7 +265,7 @@ int SocketRequests::choose_home_for_connect(Socket& socket, const proto::Address
     return 0;
   }
   if (socket.state == EndpointState::kBound) {
-    if (sockets_.host().in_use(socket.local)) return EADDRINUSE;
+    if (sockets_.host().holder(socket.local) != nullptr) return EADDRINUSE;
     sockets_.release_name(socket);
     socket.guest = nullptr;
     sockets_.assign_host(socket);
@@ -325,7 +329,7 @@ int SocketRequests::start_from_guest(Socket& socket, const proto::Address& targe
   Socket* nearby = nullptr;
   if (reach == Reach::kLoopback) {
     const proto::Cid cid = target.cid == proto::kCidAny ? own : target.cid;
-    nearby = guest.driver().ports().listener(cid, proto::Port{service.data1});
+    nearby = guest.driver().live_listener(cid, proto::Port{service.data1});
   } else {
     nearby = stand_in_for_host(socket, service);
   }
@@ -344,7 +348,7 @@ Socket* SocketRequests::stand_in_for_host(const Socket& socket, const Guid& serv
   if (sockets_.host().listener_for_guest(socket.guest->config().vm_id, service) != nullptr)
     return nullptr;
   Socket* listener =
-      socket.guest->driver().ports().listener(proto::kCidAny, proto::Port{service.data1});
+      socket.guest->driver().live_listener(proto::kCidAny, proto::Port{service.data1});
   return listener != nullptr && listener->partition == "auto" ? listener : nullptr;
 }
 

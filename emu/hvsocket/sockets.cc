@@ -1,5 +1,6 @@
 #include "emu/hvsocket/sockets.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -367,6 +368,14 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
   if (maybe_closed && !diag_.exists(socket->inode, socket->cookie)) return on_last_close(*socket);
   if (socket->state == EndpointState::kListening) return serve_listener(*socket);
   if (socket->state == EndpointState::kConnected) queue(*socket);
+}
+
+bool Sockets::is_alive(Socket& socket) {
+  if (socket.closed) return true;  // dealt with; what is left of it holds no name
+  pollfd end{socket.b.get(), 0, 0};
+  if (::poll(&end, 1, 0) <= 0 || diag_.exists(socket.inode, socket.cookie)) return true;
+  on_last_close(socket);
+  return false;
 }
 
 void Sockets::queue(Socket& socket) {

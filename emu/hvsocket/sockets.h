@@ -104,6 +104,10 @@ class Sockets {
   // The guest is withdrawn: its connects fail and its listeners end, both with ENODEV.
   void end_guest(const Guest& guest);
 
+  // False: its last close had happened, unnoticed so far, and has been dealt with now. Whoever is about
+  // to refuse a name, or to connect to a listener, asks: a close is over when close() returns.
+  bool is_alive(Socket& socket);
+
   // Runs the buses until they are quiet; no pump. A request handler calls it to learn what its
   // connect came to.
   void settle_buses();

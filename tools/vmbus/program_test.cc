@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "tools/vmbus/elf_file.h"
 
@@ -35,13 +36,15 @@ class ProgramTest : public testing::Test {
   fs::path root_;
 };
 
-std::string own_content() {
-  std::ifstream file("/proc/self/exe", std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+std::string content_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  return content.str();
 }
 
 TEST_F(ProgramTest, ADynamicProgramIsReached) {
-  const Program program = inspect_program("/proc/self/exe");
+  const Program program = inspect_program(VMBUS_DYNAMIC_PROGRAM);
   EXPECT_EQ(program.preload, Preload::kReaches);
   EXPECT_EQ(preload_warning(program), "");
 }
@@ -53,7 +56,7 @@ TEST_F(ProgramTest, AStaticProgramIsNotReached) {
 }
 
 TEST_F(ProgramTest, AnotherWordSizeIsNotReached) {
-  std::string content = own_content();
+  std::string content = content_of(VMBUS_DYNAMIC_PROGRAM);
   content[4] = 1;  // EI_CLASS: 32 bits
   const Program program = inspect_program(make("p32", content));
   EXPECT_EQ(program.preload, Preload::kOtherMachine);
@@ -61,7 +64,7 @@ TEST_F(ProgramTest, AnotherWordSizeIsNotReached) {
 }
 
 TEST_F(ProgramTest, AProgramThatGainsRightsIsNotReached) {
-  const std::string path = make("setgid", own_content());
+  const std::string path = make("setgid", content_of(VMBUS_DYNAMIC_PROGRAM));
   if (::getegid() != 0 || ::chown(path.c_str(), ::geteuid() + 1, static_cast<gid_t>(-1)) != 0) {
     GTEST_SKIP() << "only root can make another user's set-user-ID program";
   }
@@ -72,7 +75,8 @@ TEST_F(ProgramTest, AProgramThatGainsRightsIsNotReached) {
 }
 
 TEST_F(ProgramTest, SetUserIdToOurselvesGainsNothing) {
-  EXPECT_EQ(inspect_program(make("own", own_content(), 04755)).preload, Preload::kReaches);
+  EXPECT_EQ(inspect_program(make("own", content_of(VMBUS_DYNAMIC_PROGRAM), 04755)).preload,
+            Preload::kReaches);
 }
 
 TEST_F(ProgramTest, AScriptIsJudgedByItsInterpreter) {
@@ -104,7 +108,7 @@ TEST_F(ProgramTest, FindsTheSanitizerRuntime) {
 }
 
 TEST_F(ProgramTest, ADamagedFileIsReadWithinItsBounds) {
-  const std::string whole = own_content();
+  const std::string whole = content_of(VMBUS_DYNAMIC_PROGRAM);
   for (const std::size_t bytes : {4UL, 5UL, 63UL, 64UL, 100UL, 600UL, 4096UL}) {
     const std::string cut = whole.substr(0, bytes);
     const ElfFile file(cut);

@@ -15,8 +15,6 @@ the preloaded VMBus shim.
 
     import vmbus_hyperv
     vmbus_hyperv.install()
-
-Contract: docs/python.md
 """
 
 from vmbus_hyperv.patch import install
