@@ -107,7 +107,6 @@ struct HostWorld {
     bool refused = !effects.empty();
     for (const emu::HostEffect& effect : effects) {
       refused = refused && std::holds_alternative<emu::Reject>(effect);
-      if (std::holds_alternative<emu::Reject>(effect)) forget_obligation(event);
       observer.see(effect);
     }
     violation = observer.violation;
@@ -192,14 +191,12 @@ struct HostWorld {
     switch (event) {
       case Event::kContact:
         offers_requested = false;
-        observer.guest_starts_afresh();
         return send(proto::InitiateContact{.requested_version = 0x50003}, effects);
       case Event::kRequestOffers:
         offers_requested = host.connection().connected();
         return send(proto::RequestOffers{}, effects);
       case Event::kUnload:
         offers_requested = false;
-        observer.guest_starts_afresh();
         return send(proto::Unload{}, effects);
       case Event::kLend:
         return lend(kWhole, 4, 0, effects);
@@ -234,7 +231,11 @@ struct HostWorld {
   }
 
   void send(const proto::Message& message, emu::HostEffects& effects) {
-    host.receive(proto::kMessageConnection, proto::encode(message).bytes(), effects);
+    send_bytes(proto::encode(message).bytes(), effects);
+  }
+  void send_bytes(std::span<const std::byte> bytes, emu::HostEffects& effects) {
+    observer.guest_posts(host, bytes);
+    host.receive(proto::kMessageConnection, bytes, effects);
   }
   // Message number `piece` of a GPADL of so many pages.
   void lend(GpadlId id, std::size_t pages, std::size_t piece, emu::HostEffects& effects) {
@@ -243,25 +244,14 @@ struct HostWorld {
     proto::GpadlMessages messages(kChannel, id, words, 1);
     auto message = messages.next();
     for (std::size_t i = 0; i < piece; ++i) message = messages.next();
-    if (piece == 0 && host.connection().connected()) observer.guest_lends(id);
-    host.receive(proto::kMessageConnection, message->bytes(), effects);
+    send_bytes(message->bytes(), effects);
   }
   void tear_down(GpadlId id, emu::HostEffects& effects) {
-    observer.guest_tears_down(id);
     send(proto::GpadlTeardown{.relid = kChannel, .gpadl_id = id}, effects);
   }
   void open(GpadlId rings, emu::HostEffects& effects) {
-    const Channel* channel = host.channels().find(kChannel);
-    const bool accepted = channel != nullptr && (channel->state() == Channel::State::kOffered ||
-                                                 channel->state() == Channel::State::kClosing);
-    if (accepted) observer.guest_opens(kChannel, rings);
     send(proto::OpenChannel{.relid = kChannel, .ring_gpadl = rings, .downstream_page_offset = 2},
          effects);
-  }
-  // A teardown that was refused has no answer.
-  void forget_obligation(Event event) {
-    if (event == Event::kTearDown) observer.guest_tear_down_refused(kWhole);
-    if (event == Event::kTearDownPieces) observer.guest_tear_down_refused(kPieces);
   }
 };
 

@@ -9,29 +9,39 @@
 #ifndef VMBUS_TESTS_MODEL_HOST_OBSERVER_H_
 #define VMBUS_TESTS_MODEL_HOST_OBSERVER_H_
 
+#include <cstddef>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "emu/control/effect.h"
+#include "emu/control/host_half.h"
 #include "emu/protocol/messages.h"
 
 namespace vmbus::model {
 
 class HostObserver {
  public:
-  // What the guest did, as far as it obliges the host.
-  void guest_opens(proto::Relid relid, proto::GpadlId rings) {
-    channels_[relid].results_due = 1;
-    channels_[relid].asked = rings;
-  }
-  void guest_lends(proto::GpadlId id) { ++created_due_[id]; }
-  void guest_tears_down(proto::GpadlId id) { ++torndown_due_[id]; }
-  void guest_tear_down_refused(proto::GpadlId id) { --torndown_due_[id]; }
-  void guest_starts_afresh() {
-    created_due_.clear();
-    torndown_due_.clear();
+  // Before the host gets a message: what it obliges the host to.
+  void guest_posts(const emu::HostHalf& host, std::span<const std::byte> bytes) {
+    teardown_in_hand_.reset();
+    const auto decoded =
+        proto::decode(bytes, proto::Direction::kGuestToHost, host.connection().negotiated());
+    const auto* message = std::get_if<proto::Message>(&decoded);
+    if (message == nullptr || host.connection().paused()) return;
+    if (const auto* header = std::get_if<proto::WithTail<proto::GpadlHeader>>(message)) {
+      ++created_due_[header->fixed.gpadl_id];
+    } else if (const auto* teardown = std::get_if<proto::GpadlTeardown>(message)) {
+      ++torndown_due_[teardown->gpadl_id];
+      teardown_in_hand_ = teardown->gpadl_id;
+    } else if (const auto* open = std::get_if<proto::OpenChannel>(message)) {
+      guest_opens(host, *open);
+    } else if (const auto* longer = std::get_if<proto::OpenChannel2>(message)) {
+      guest_opens(host, longer->open);
+    }
   }
 
   void see(const emu::HostEffect& effect) {
@@ -51,6 +61,14 @@ class HostObserver {
     proto::GpadlId rings{};  // mapped
   };
 
+  void guest_opens(const emu::HostHalf& host, const proto::OpenChannel& open) {
+    using State = emu::Channel::State;
+    const emu::Channel* channel = host.channels().find(open.relid);
+    if (channel == nullptr) return;
+    if (channel->state() != State::kOffered && channel->state() != State::kClosing) return;
+    channels_[open.relid].results_due = 1;
+    channels_[open.relid].asked = open.ring_gpadl;
+  }
   void must(bool condition, const char* rule) {
     if (!condition && violation.empty()) violation = rule;
   }
@@ -81,8 +99,13 @@ class HostObserver {
   }
   void look_at(const emu::AskListener&) {}
   void look_at(const emu::UseInterruptPage&) {}
-  void look_at(const emu::Reject&) {}
+  // A teardown that was refused has no answer.
+  void look_at(const emu::Reject&) {
+    if (teardown_in_hand_) --torndown_due_[*teardown_in_hand_];
+    teardown_in_hand_.reset();
+  }
   void look_at(const emu::Deliver& effect) {
+    if (effect.foreign) return;
     const auto decoded =
         proto::decode(effect.message.bytes(), proto::Direction::kHostToGuest,
                       proto::Negotiated{proto::ProtocolVersion::kV6_0, proto::kAllFeatures});
@@ -121,17 +144,21 @@ class HostObserver {
   }
   void look_at_message(const proto::UnloadComplete&) { all_quiet(); }
   void look_at_message(const proto::VersionResponse&) { all_quiet(); }
+  void look_at_message(const proto::VersionResponse2&) { all_quiet(); }
   void look_at_message(const auto&) {}
 
   void all_quiet() {
     for (const auto& [relid, channel] : channels_) {
       must(!channel.connected && !channel.mapped && !channel.offered, "(2) unloaded while in use");
     }
+    created_due_.clear();
+    torndown_due_.clear();
   }
 
   std::map<proto::Relid, Seen> channels_;
   std::map<proto::GpadlId, int> created_due_;
   std::map<proto::GpadlId, int> torndown_due_;
+  std::optional<proto::GpadlId> teardown_in_hand_;
 };
 
 }  // namespace vmbus::model
