@@ -129,13 +129,11 @@ void ControlServer::admit(OwnedFd socket) {
 
 // A forked child's connection. Whoever holds an admitted connection may pass it on, so the maker's
 // uid does not matter: it may have changed its user since.
-void ControlServer::adopt(OwnedFd socket) {
+bool ControlServer::adopt(OwnedFd socket) {
   const auto maker = client::peer_identity(socket.get());
-  if (!maker || !is_connection(socket.get())) {
-    counters_.add(Counter::kBadRequests);
-    return;
-  }
+  if (!maker || !is_connection(socket.get())) return false;
   add(std::move(socket), maker->pid);
+  return true;
 }
 
 void ControlServer::add(OwnedFd socket, pid_t pid) {
@@ -182,9 +180,7 @@ void ControlServer::serve(ControlConnection& connection) {
 bool ControlServer::answer(ControlConnection& connection, ReceivedRequest received) {
   counters_.add(Counter::kRequests);
   if (received.request.has_adopt() && connection.greeted) {
-    if (received.error == 0 && received.descriptor) {
-      adopt(std::move(received.descriptor));
-    } else {
+    if (received.error != 0 || !adopt(std::move(received.descriptor))) {
       counters_.add(Counter::kBadRequests);
       ++connection.bad_requests;
     }
@@ -241,7 +237,6 @@ void ControlServer::close(ControlConnection& connection) {
   const Client client = connection.client();
   const bool greeted = connection.greeted;
   connections_.erase(client.id);
-  reserve_.refill();  // before a socket takes the number
   if (greeted) handler_.on_client_gone(client);
 }
 

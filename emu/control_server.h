@@ -65,7 +65,7 @@ class ControlServer {
   bool recover_from_accept_failure(int error);
   void admit(OwnedFd socket);
   void add(OwnedFd socket, pid_t pid);
-  void adopt(OwnedFd socket);
+  bool adopt(OwnedFd socket);  // false: it is no control connection
   void on_ready(ClientId id);
   void serve(ControlConnection& connection);
   // False: the connection is to be closed.

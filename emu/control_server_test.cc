@@ -352,6 +352,16 @@ TEST_F(ControlServerTest, OnlyAConnectionCanBeAdopted) {
   EXPECT_EQ(count(Counter::kBadRequests), 4U);
 }
 
+TEST_F(ControlServerTest, AClientWhoseAdoptsAreAllBadIsClosed) {
+  const OwnedFd socket = greeted();
+  for (std::uint32_t i = 0; i < ControlServer::kMaxBadRequests; ++i) {
+    EXPECT_EQ(server_->connections(), 1U);
+    send(socket, adopt(), STDIN_FILENO);
+    settle();
+  }
+  EXPECT_EQ(server_->connections(), 0U);
+}
+
 TEST_F(ControlServerTest, TwoAdoptedEndsOfOnePairDoNotTalkForEver) {
   const OwnedFd liar = greeted();
   const SocketPair loop = make_pair(SOCK_SEQPACKET);
@@ -411,6 +421,7 @@ TEST_F(ControlServerTest, AClientThatDoesNotReadHoldsUpOnlyItselfAndLosesNothing
   std::size_t answered = 0;
   while (take(idle)) ++answered;
   EXPECT_EQ(answered, sent);
+  EXPECT_EQ(ask(idle, get_status()).reply.error(), 0) << "it is heard again";
 }
 
 TEST_F(ControlServerTest, AWaitingReplyKeepsItsAttachment) {

@@ -52,7 +52,7 @@ tl::expected<std::unique_ptr<EventLoop>, std::string> EventLoop::create(LoopChoi
                                       errno_text(backend.error()),
                                       choice == LoopChoice::kIoUring ? "; try --loop epoll" : ""));
   }
-  return std::unique_ptr<EventLoop>(new EventLoop(std::move(*backend), std::move(reason)));
+  return std::make_unique<EventLoop>(std::move(*backend), std::move(reason));
 }
 
 EventLoop::EventLoop(std::unique_ptr<LoopBackend> backend, std::string reason)

@@ -51,6 +51,7 @@ class EventLoop {
   // other failures, and the refusal of the back end that was asked for, are errors: one line for
   // people.
   static tl::expected<std::unique_ptr<EventLoop>, std::string> create(LoopChoice choice);
+  EventLoop(std::unique_ptr<LoopBackend> backend, std::string reason);
 
   std::string_view name() const { return backend_->name(); }  // "io_uring", "epoll"
   const std::string& reason() const { return reason_; }       // why this one, for people
@@ -90,8 +91,6 @@ class EventLoop {
     std::unique_ptr<Watch> watch;  // null: free
     std::uint32_t last_generation = 0;
   };
-
-  EventLoop(std::unique_ptr<LoopBackend> backend, std::string reason);
 
   std::uint32_t free_slot();
   std::uint32_t next_generation(std::uint32_t slot);

@@ -2,23 +2,17 @@
 #include "emu/event_loop.h"
 
 #include <gtest/gtest.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstddef>
 #include <vector>
 
-#include "emu/log.h"
 #include "emu/owned_fd.h"
 
 namespace vmbus::emu {
@@ -370,8 +364,10 @@ TEST_P(EventLoopTest, WorkThatSettlingPostsRunsWithoutSleeping) {
   loop_->set_settle([&] {
     if (!std::exchange(posted, true)) loop_->post([&] { ran = true; });
   });
+  const auto start = std::chrono::steady_clock::now();
   loop_->run_once(kLong);
   EXPECT_TRUE(ran);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, kLong);
 }
 
 TEST_P(EventLoopTest, StopEndsRunAfterTheBatchHasSettled) {
@@ -385,78 +381,88 @@ TEST_P(EventLoopTest, StopEndsRunAfterTheBatchHasSettled) {
   loop_->run();  // and it stays stopped
 }
 
-// ---- choosing ----
+// ---- what the loop owes its back end ---------------------------------------------------------------
 
-TEST(LoopChoice, EveryNameParses) {
-  EXPECT_EQ(parse_loop_choice("auto"), LoopChoice::kAuto);
-  EXPECT_EQ(parse_loop_choice("io_uring"), LoopChoice::kIoUring);
-  EXPECT_EQ(parse_loop_choice("epoll"), LoopChoice::kEpoll);
-  EXPECT_EQ(parse_loop_choice("kqueue"), std::nullopt);
-}
+// Reports what the test put in, and notes which keys are armed.
+class ScriptedBackend final : public LoopBackend {
+ public:
+  std::string_view name() const override { return "scripted"; }
+  int arm(int, std::uint32_t, std::uint64_t key) override {
+    armed.push_back(key);
+    return 0;
+  }
+  void disarm(int, std::uint64_t key) override { std::erase(armed, key); }
+  int change(int, std::uint32_t, std::uint64_t old_key, std::uint64_t new_key) override {
+    std::erase(armed, old_key);
+    armed.push_back(new_key);
+    return 0;
+  }
+  void wait(std::optional<std::chrono::nanoseconds>, std::vector<ReadyEvent>& ready) override {
+    ready = std::exchange(reports, {});
+  }
 
-// From here on in this process, io_uring_setup() fails with `error`, as in a container.
-bool refuse_io_uring(int error) {
-  std::array<sock_filter, 4> program = {{
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  }};
-  const sock_fprog filter{program.size(), program.data()};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
-struct Choosing {
-  bool made = false;
-  std::string text;  // back end and reason, or the error
+  std::vector<std::uint64_t> armed;
+  std::vector<ReadyEvent> reports;
 };
 
-// What create() does where io_uring fails with `error`; tried in a child, for a filter is for life.
-Choosing choose_without_io_uring(LoopChoice choice, int error) {
-  std::array<int, 2> pipe{};
-  EXPECT_EQ(::pipe(pipe.data()), 0);
-  const OwnedFd read_end(pipe[0]);
-  OwnedFd write_end(pipe[1]);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (!refuse_io_uring(error)) ::_exit(2);
-    const auto loop = EventLoop::create(choice);
-    const std::string text =
-        loop ? fmt::format("{}: {}", (*loop)->name(), (*loop)->reason()) : loop.error();
-    const bool written = ::write(write_end.get(), text.data(), text.size()) > 0;
-    ::_exit(written && loop ? 0 : 1);
+class LoopAndBackendTest : public testing::Test {
+ protected:
+  WatchId note() {
+    return loop_.watch(0, EPOLLIN, [this](std::uint32_t) { ++calls_; });
   }
-  write_end.reset();
-  std::array<char, 512> buffer{};
-  const ssize_t count = ::read(read_end.get(), buffer.data(), buffer.size());
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_GE(count, 0);
-  return {status == 0,
-          std::string(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)))};
+  void report(std::uint64_t key, bool ended = false) {
+    backend_->reports = {{key, EPOLLIN, ended}};
+    loop_.run_once(0ms);
+  }
+
+  ScriptedBackend* backend_ = new ScriptedBackend;  // the loop's
+  EventLoop loop_{std::unique_ptr<LoopBackend>(backend_), "for a test"};
+  int calls_ = 0;
+};
+
+TEST_F(LoopAndBackendTest, ARequestThatTheKernelEndedIsArmedAgain) {
+  note();
+  ASSERT_EQ(backend_->armed.size(), 1U);
+  const std::uint64_t key = backend_->armed[0];
+  report(key, true);
+  EXPECT_EQ(backend_->armed, (std::vector<std::uint64_t>{key, key}));
+  EXPECT_EQ(calls_, 1);
 }
 
-TEST(LoopChoice, AutoTakesEpollWhereIoUringIsRefusedAndSaysWhy) {
-  for (const int error : {EPERM, ENOSYS, EINVAL}) {
-    const Choosing chosen = choose_without_io_uring(LoopChoice::kAuto, error);
-    EXPECT_TRUE(chosen.made);
-    EXPECT_EQ(chosen.text, "epoll: io_uring is refused here: " + errno_text(error));
-  }
+TEST_F(LoopAndBackendTest, ARequestThatEndedAfterItsWatchIsNot) {
+  const WatchId id = note();
+  const std::uint64_t key = backend_->armed.at(0);
+  loop_.unwatch(id);
+  report(key, true);
+  EXPECT_TRUE(backend_->armed.empty());
+  EXPECT_EQ(calls_, 0);
 }
 
-TEST(LoopChoice, AutoDoesNotHideOtherFailures) {
-  for (const int error : {ENOMEM, EMFILE}) {
-    const Choosing chosen = choose_without_io_uring(LoopChoice::kAuto, error);
-    EXPECT_FALSE(chosen.made);
-    EXPECT_EQ(chosen.text, "cannot set up the event loop: " + errno_text(error));
-  }
+TEST_F(LoopAndBackendTest, AReportUnderWayForAnEarlierWatchIsDropped) {
+  const WatchId first = note();
+  const std::uint64_t first_key = backend_->armed.at(0);
+  loop_.unwatch(first);
+  const WatchId second = note();  // in the place of the first
+  const std::uint64_t second_key = backend_->armed.at(0);
+  report(first_key);
+  loop_.rewatch(second, EPOLLOUT);
+  report(second_key);
+  EXPECT_EQ(calls_, 0);
+  report(backend_->armed.at(0));
+  EXPECT_EQ(calls_, 1);
 }
 
-TEST(LoopChoice, AskingForARefusedBackEndIsAnError) {
-  const Choosing chosen = choose_without_io_uring(LoopChoice::kIoUring, EPERM);
-  EXPECT_FALSE(chosen.made);
-  EXPECT_EQ(chosen.text, "cannot set up the event loop: Operation not permitted; try --loop epoll");
+TEST_F(LoopAndBackendTest, NoKeyIsUsedTwice) {
+  std::vector<std::uint64_t> keys;
+  for (int i = 0; i < 100; ++i) {
+    const WatchId id = note();
+    keys.push_back(backend_->armed.at(0));
+    loop_.rewatch(id, EPOLLOUT);
+    keys.push_back(backend_->armed.at(0));
+    loop_.unwatch(id);
+  }
+  std::sort(keys.begin(), keys.end());
+  EXPECT_EQ(std::adjacent_find(keys.begin(), keys.end()), keys.end());
 }
 
 }  // namespace

@@ -23,10 +23,13 @@ class FdReserve {
   // Takes back what is missing, as far as the process's limit allows.
   void refill();
 
-  // One free number for as long as this lives.
+  // One free number for as long as this lives; what else had become free is held back first.
   class Loan {
    public:
-    explicit Loan(FdReserve& reserve) : reserve_(reserve) { reserve_.give_up_one(); }
+    explicit Loan(FdReserve& reserve) : reserve_(reserve) {
+      reserve_.refill();
+      reserve_.give_up_one();
+    }
     ~Loan() { reserve_.refill(); }
     Loan(const Loan&) = delete;
     Loan& operator=(const Loan&) = delete;

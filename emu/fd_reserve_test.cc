@@ -45,6 +45,15 @@ TEST(FdReserve, ALoanFreesOneNumberAndTakesItBack) {
   EXPECT_FALSE(open_one());
 }
 
+TEST(FdReserve, ALoanTakesBackWhatHasBecomeFreeBeforeItLends) {
+  const RoomFor room(6);
+  FdReserve reserve(5);
+  ASSERT_TRUE(reserve.give_up_one());
+  ASSERT_TRUE(reserve.give_up_one());
+  const FdReserve::Loan loan(reserve);
+  EXPECT_EQ(reserve.held(), 4U);
+}
+
 TEST(FdReserve, WhatWasGivenUpComesBackWhenThereIsRoom) {
   const RoomFor room(6);
   FdReserve reserve(5);

@@ -43,6 +43,7 @@ class UringBackend final : public LoopBackend {
 
   void disarm(int, std::uint64_t key) override {
     remove(key);
+    enter();
   }
 
   int change(int fd, std::uint32_t events, std::uint64_t old_key, std::uint64_t new_key) override {

@@ -61,12 +61,14 @@ long register_accepted(int fd, FdEntry entry, int flags) {
 }  // namespace
 
 // One byte is there, or an error. Interrupted, restarted and timed out exactly as accept() is.
-long Socket::wait_for_connection() const {
+long Socket::wait_for_connection() {
   unsigned char byte = 0;
   const long seen =
       real::blocking(SYS_recvfrom, fd_, &byte, sizeof byte, MSG_PEEK, nullptr, nullptr);
-  if (seen == 0) return -ECONNRESET;  // a listener's carrier ends only with the daemon
-  return seen < 0 ? seen : 0;
+  if (seen != 0) return seen < 0 ? seen : 0;
+  // A listener's carrier ends with its guest, and then the entry says why, or with the daemon.
+  load();
+  return endpoint_.so_error != 0 ? -endpoint_.so_error : -ECONNRESET;
 }
 
 long Socket::accept(sockaddr* address, socklen_t* length, int flags) {

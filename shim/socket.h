@@ -79,7 +79,7 @@ class Socket {
   // The end of the attempt under way: 0, EINTR, or what SO_ERROR held. -errno.
   long wait_for_attempt();
   long finish_attempt();
-  long wait_for_connection() const;
+  long wait_for_connection();
   // Raises SO_SNDBUF of A once, after the daemon had lowered it for the time of connecting.
   void raise_send_buffer();
   bool daemon_hung_up() const;

@@ -23,32 +23,34 @@ BusResult<Channel*> ChannelTable::add(proto::OfferChannel offer) {
     }
     predecessor = newest->second;
   }
-  while (lowest_free_ < channels_.size() && channels_[lowest_free_] != nullptr) ++lowest_free_;
-  if (lowest_free_ == channels_.size()) return tl::unexpected(BusError::kNoRelid);
+  while (channels_.contains(lowest_free_)) ++lowest_free_.value;
+  if (lowest_free_ > proto::kMaxRelid) return tl::unexpected(BusError::kNoRelid);
 
-  offer.relid = proto::Relid{static_cast<std::uint32_t>(lowest_free_)};
+  offer.relid = lowest_free_;
   offer.connection_id = proto::event_connection(offer.relid);
   offer.dedicated_interrupt = 1;
   newest_of_device_[device] = offer.relid;
-  ++count_;
-  auto& slot = channels_[lowest_free_++];
-  slot = std::make_unique<Channel>(offer, predecessor);
-  return slot.get();
+  return &channels_.try_emplace(offer.relid, offer, predecessor).first->second;
 }
 
-Channel* ChannelTable::find(proto::Relid relid) const {
-  return relid.value < channels_.size() ? channels_[relid.value].get() : nullptr;
+Channel* ChannelTable::find(proto::Relid relid) {
+  const auto found = channels_.find(relid);
+  return found == channels_.end() ? nullptr : &found->second;
+}
+
+const Channel* ChannelTable::find(proto::Relid relid) const {
+  const auto found = channels_.find(relid);
+  return found == channels_.end() ? nullptr : &found->second;
 }
 
 Channel* ChannelTable::remove(proto::Relid relid) {
-  const std::unique_ptr<Channel> gone = std::move(channels_[relid.value]);
-  lowest_free_ = std::min<std::size_t>(lowest_free_, relid.value);
-  --count_;
-
-  const auto newest = newest_of_device_.find(device_of(gone->offer()));
+  const auto gone = channels_.extract(relid);
+  const Channel& channel = gone.mapped();
+  lowest_free_ = std::min(lowest_free_, relid);
+  const auto newest = newest_of_device_.find(device_of(channel.offer()));
   if (newest->second != relid) return find(newest->second);  // a newer one waits for this
-  if (gone->predecessor()) {
-    newest->second = *gone->predecessor();
+  if (channel.predecessor()) {
+    newest->second = *channel.predecessor();
   } else {
     newest_of_device_.erase(newest);
   }

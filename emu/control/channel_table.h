@@ -6,11 +6,9 @@
 #ifndef VMBUS_EMU_CONTROL_CHANNEL_TABLE_H_
 #define VMBUS_EMU_CONTROL_CHANNEL_TABLE_H_
 
-#include <array>
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <map>
 #include <unordered_map>
 
 #include "emu/bus_error.h"
@@ -27,17 +25,16 @@ class ChannelTable {
   // Errors: kNoRelid; kWrongState while the device is on offer.
   BusResult<Channel*> add(proto::OfferChannel offer);
   // Any number may be asked for; null: no such channel.
-  Channel* find(proto::Relid relid) const;
+  Channel* find(proto::Relid relid);
+  const Channel* find(proto::Relid relid) const;
   // Frees the relid. Returns the channel that was withheld for this one, which may be offered now,
   // or null. REQUIRES: the channel exists.
   Channel* remove(proto::Relid relid);
 
-  std::size_t size() const { return count_; }
+  std::size_t size() const { return channels_.size(); }
   template <typename Visit>
   void for_each(Visit visit) const {  // by relid; `visit` changes no table
-    for (const auto& channel : channels_) {
-      if (channel != nullptr) visit(*channel);
-    }
+    for (const auto& [relid, channel] : channels_) visit(channel);
   }
 
  private:
@@ -52,10 +49,9 @@ class ChannelTable {
   };
   static Device device_of(const proto::OfferChannel& offer);
 
-  std::array<std::unique_ptr<Channel>, proto::kMaxRelid.value + 1> channels_;
-  std::size_t lowest_free_ = proto::kMinRelid.value;  // no relid below it is free
+  std::map<proto::Relid, Channel> channels_;
+  proto::Relid lowest_free_ = proto::kMinRelid;  // no relid below it is free
   std::unordered_map<Device, proto::Relid, HashDevice> newest_of_device_;
-  std::size_t count_ = 0;
 };
 
 }  // namespace vmbus::emu

@@ -1,7 +1,6 @@
 #include "emu/control/guest_half.h"
 
 #include <algorithm>
-#include <cassert>
 #include <variant>
 
 #include "emu/protocol/hvsock_offer.h"
@@ -175,7 +174,7 @@ void GuestHalf::disconnected(GuestEffects& effects) {
   channels_.clear();
   refused_.clear();
   gpadls_.clear();
-  flag_owner_.fill(proto::Relid{0});
+  flag_owners_.clear();
   negotiated_.reset();
   unload_wanted_ = false;
   state_ = State::kDisconnected;
@@ -292,7 +291,8 @@ void GuestHalf::on(const proto::TlConnectResult& message, GuestEffects& effects)
 }
 
 std::optional<proto::Relid> GuestHalf::open_channel_of(proto::EventFlag flag) const {
-  const GuestChannel* owner = find(flag_owner_[flag.value]);
+  const auto named = flag_owners_.find(flag);
+  const GuestChannel* owner = named == flag_owners_.end() ? nullptr : find(named->second);
   if (owner == nullptr || owner->state() != GuestChannel::State::kOpen) return std::nullopt;
   return owner->relid();
 }
@@ -330,7 +330,7 @@ BusResult<void> GuestHalf::open(proto::Relid relid, std::span<const proto::Pfn> 
     const BusResult<void> opened = named.open(rings, pages, output(effects));
     if (!opened) return opened;
     gpadls_.emplace(rings.gpadl, relid);
-    flag_owner_[rings.flag.value] = relid;
+    flag_owners_.emplace(rings.flag, relid);
     return opened;
   });
 }
@@ -351,9 +351,9 @@ proto::EventFlag GuestHalf::choose_flag(proto::Relid relid) const {
   if (!negotiated_->features.contains(Feature::kGuestSpecifiedSignalParameters)) {
     return proto::EventFlag{static_cast<std::uint16_t>(relid.value)};
   }
-  const auto free = std::find(flag_owner_.begin() + 1, flag_owner_.end(), proto::Relid{0});
-  assert(free != flag_owner_.end() && "as many flags as relids");
-  return proto::EventFlag{static_cast<std::uint16_t>(free - flag_owner_.begin())};
+  proto::EventFlag flag{1};  // there are as many flags as relids
+  while (flag_owners_.contains(flag)) ++flag.value;
+  return flag;
 }
 
 proto::GpadlId GuestHalf::choose_gpadl() {
@@ -381,7 +381,7 @@ void GuestHalf::settle(GuestChannel& named,
                        const std::optional<GuestChannel::Rings>& rings_before) {
   if (rings_before && !named.rings()) {
     gpadls_.erase(rings_before->gpadl);
-    flag_owner_[rings_before->flag.value] = proto::Relid{0};
+    flag_owners_.erase(rings_before->flag);
   }
   if (named.state() == GuestChannel::State::kGone) channels_.erase(named.relid());
 }

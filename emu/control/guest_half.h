@@ -18,7 +18,6 @@
 #ifndef VMBUS_EMU_CONTROL_GUEST_HALF_H_
 #define VMBUS_EMU_CONTROL_GUEST_HALF_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -30,7 +29,6 @@
 #include "emu/bus_error.h"
 #include "emu/control/effect.h"
 #include "emu/control/guest_channel.h"
-#include "emu/event_flags.h"
 #include "emu/protocol/guid.h"
 #include "emu/protocol/ids.h"
 #include "emu/protocol/messages.h"
@@ -130,8 +128,8 @@ class GuestHalf {
   // Offers given back unopened: a rescind may have been on its way, and is no mistake of the host.
   std::unordered_set<proto::Relid> refused_;
   std::unordered_map<proto::GpadlId, proto::Relid> gpadls_;
-  std::array<proto::Relid, kEventFlagCount> flag_owner_{};  // relid 0: nobody
-  proto::GpadlId next_gpadl_{0xE1E10};                      // where Linux starts
+  std::map<proto::EventFlag, proto::Relid> flag_owners_;
+  proto::GpadlId next_gpadl_{0xE1E10};  // where Linux starts
 };
 
 }  // namespace vmbus::emu

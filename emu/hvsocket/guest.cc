@@ -37,6 +37,10 @@ tl::expected<Guest*, std::string> GuestList::add(const GuestSpec& spec) {
                     "not \"host\" or \"auto\"",
                     spec.name, kMaxNameLength));
   }
+  if (spec.name == kDefaultGuestName && !guests_.empty()) {
+    return tl::unexpected(
+        std::string("every bus has a guest called \"guest\": choose another name"));
+  }
   if (find(spec.name) != nullptr) {
     return tl::unexpected(
         fmt::format("a guest called \"{0}\" exists: `vmbus vm remove {0}` first", spec.name));

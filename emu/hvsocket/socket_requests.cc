@@ -85,22 +85,22 @@ tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) 
 
 // ---- bind ---------------------------------------------------------------------------------------
 
-int SocketRequests::bind(Socket& socket, std::span<const std::byte> bytes, bool privileged) {
-  proto::Address address;
-  if (const int error = proto::parse_sockaddr(socket.kind, bytes, address)) return error;
+int SocketRequests::bind(Socket& socket, std::span<const std::byte> address, bool privileged) {
+  proto::Address name;
+  if (const int error = proto::parse_sockaddr(socket.kind, address, name)) return error;
   if (socket.state != EndpointState::kFresh) return EINVAL;
   if (socket.guest != nullptr && socket.guest->removed) return ENODEV;
   int error = 0;
   switch (socket.kind) {
     case AddressKind::kHyperV:
-      error = bind_hyperv(socket, address);
+      error = bind_hyperv(socket, name);
       break;
     case AddressKind::kFreeBsd:
-      error = take_name(socket, address) ? 0 : EADDRINUSE;
+      error = take_name(socket, name) ? 0 : EADDRINUSE;
       break;
     case AddressKind::kNone:
     case AddressKind::kVsock:
-      error = bind_vsock(socket, address, privileged);
+      error = bind_vsock(socket, name, privileged);
       break;
   }
   if (error != 0) return error;
@@ -217,7 +217,7 @@ int SocketRequests::listen(Socket& socket, int a, int backlog) {
 
 // ---- connect ------------------------------------------------------------------------------------
 
-int SocketRequests::connect(Socket& socket, int a, std::span<const std::byte> bytes,
+int SocketRequests::connect(Socket& socket, int a, std::span<const std::byte> address,
                             bool nonblocking) {
   if (socket.state == EndpointState::kConnected) {
     return socket.has(proto::kEndedLocalRead | proto::kEndedLocalWrite) ? EINVAL : EISCONN;
@@ -226,7 +226,7 @@ int SocketRequests::connect(Socket& socket, int a, std::span<const std::byte> by
   if (socket.state == EndpointState::kConnecting) return nonblocking ? EALREADY : EINPROGRESS;
   if (socket.state == EndpointState::kListening) return EINVAL;
   proto::Address target;
-  if (const int error = proto::parse_sockaddr(socket.kind, bytes, target)) return error;
+  if (const int error = proto::parse_sockaddr(socket.kind, address, target)) return error;
   if (socket.type != SOCK_STREAM) return ESOCKTNOSUPPORT;
   if (const int error = start(socket, target)) return error;
   sockets_.settle_buses();
@@ -293,6 +293,10 @@ int SocketRequests::name_dialer(Socket& socket) {
   socket.attempt = std::make_unique<Attempt>();
   const bool by_port = socket.home != Home::kHost;
   socket.attempt->endpoint = by_port ? proto::service_id_of(socket.local.port) : fresh_guid();
+  // The guest sees the low 32 bits as its peer's port: the host program's own, where it has one.
+  if (!by_port && socket.kind == AddressKind::kVsock) {
+    socket.attempt->endpoint.data1 = socket.local.port.value;
+  }
   socket.state = EndpointState::kConnecting;
   socket.so_error = 0;
   return 0;

@@ -1,9 +1,9 @@
 // explore(): every order of events, to a depth.
 //
-// A World is made afresh and led along a path of events; from where the path ends, each event that is
-// possible there makes the next paths. Paths that end in the same state (World::fingerprint()) are
-// followed once, so the depth may be larger than the number of events suggests. The last event counts
-// as part of the state: what a fingerprint does not show may depend on how its state was reached.
+// From each state, each event that is possible there makes the next states; a World is a value, so a
+// step is a copy. Paths that end in the same state (World::fingerprint()) are followed once, so the
+// depth may be larger than the number of events suggests. The last event counts as part of the
+// state: what a fingerprint does not show may depend on how its state was reached.
 //
 // A World has: static constexpr std::array of kEvents; bool enabled(Event); void apply(Event), which
 // checks its invariants and notes what is wrong in `violation`; std::string fingerprint().
@@ -13,7 +13,6 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -28,13 +27,6 @@ struct Explored {
 };
 
 template <typename World>
-std::unique_ptr<World> follow(const std::vector<typename World::Event>& path) {
-  auto world = std::make_unique<World>();
-  for (const auto event : path) world->apply(event);
-  return world;
-}
-
-template <typename World>
 std::string text_of(const std::vector<typename World::Event>& path) {
   std::string text;
   for (const auto event : path) text += std::string(" ") + World::name(event);
@@ -43,27 +35,28 @@ std::string text_of(const std::vector<typename World::Event>& path) {
 
 template <typename World>
 Explored explore(std::size_t depth) {
-  using Path = std::vector<typename World::Event>;
+  struct Node {
+    World world;
+    std::vector<typename World::Event> path;
+  };
   Explored result;
   std::unordered_set<std::string> seen{World().fingerprint()};
-  std::vector<Path> frontier{Path{}};
+  std::vector<Node> frontier(1);
   for (std::size_t level = 0; level < depth && !frontier.empty(); ++level) {
-    std::vector<Path> next;
-    for (const Path& path : frontier) {
-      const auto base = follow<World>(path);
+    std::vector<Node> next;
+    for (const Node& node : frontier) {
       for (const auto event : World::kEvents) {
-        if (!base->enabled(event)) continue;
-        auto world = follow<World>(path);
-        world->apply(event);
+        if (!node.world.enabled(event)) continue;
+        Node reached = node;
+        reached.world.apply(event);
+        reached.path.push_back(event);
         ++result.steps;
-        Path longer = path;
-        longer.push_back(event);
-        if (!world->violation.empty()) {
-          ADD_FAILURE() << world->violation << ", after" << text_of<World>(longer);
+        if (!reached.world.violation.empty()) {
+          ADD_FAILURE() << reached.world.violation << ", after" << text_of<World>(reached.path);
           return result;
         }
-        if (seen.insert(world->fingerprint() + World::name(event)).second)
-          next.push_back(std::move(longer));
+        const bool is_new = seen.insert(reached.world.fingerprint() + World::name(event)).second;
+        if (is_new) next.push_back(std::move(reached));
       }
     }
     frontier = std::move(next);

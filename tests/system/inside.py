@@ -71,3 +71,16 @@ def events(fd):
 
 def wait_for_events(fd, wanted):
     support.wait_until(lambda: events(fd) == wanted, f"{wanted}; there is {events(fd)}")
+
+
+def fill(sock):
+    """Sends until nothing fits any more; how many bytes that took."""
+    sock.setblocking(False)
+    count = 0
+    while True:
+        try:
+            count += sock.send(b"x" * 4096)
+        except BlockingIOError:
+            # What the daemon moves on makes room again, until the peer's side is full too.
+            if not select.select([], [sock], [], 0.5)[1]:
+                return count

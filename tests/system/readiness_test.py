@@ -36,19 +36,6 @@ def as_select_says(names):
         {"OUT"} if names & {"OUT", "ERR"} else set())
 
 
-def fill(sock):
-    """Sends until nothing fits any more; how many bytes that took."""
-    sock.setblocking(False)
-    count = 0
-    while True:
-        try:
-            count += sock.send(b"x" * 4096)
-        except BlockingIOError:
-            # What the daemon moves on makes room again, until the peer's side is full too.
-            if not select.select([], [sock], [], 0.5)[1]:
-                return count
-
-
 class Level(unittest.TestCase):
 
     def check(self, sock, *names):
@@ -124,7 +111,7 @@ class Level(unittest.TestCase):
         for side in SIDES:
             with self.subTest(server=side):
                 near, far = inside.connection(self, side)
-                count = fill(near)
+                count = inside.fill(near)
                 self.check(near)
                 far.sendall(b"a")
                 self.check(near, "IN")
@@ -232,7 +219,7 @@ class Edges(unittest.TestCase):
         near, far = inside.connection(self)
         self.watch(near, select.EPOLLOUT)
         for _ in range(3):
-            count = fill(near)
+            count = inside.fill(near)
             while self.poller.poll(0):
                 pass
             self.assertEqual(len(inside.receive(far, count)), count)

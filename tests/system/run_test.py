@@ -26,7 +26,7 @@ class Streams(support.BusTest):
                                        ("no-such-program-anywhere", 127, b"No such file"),
                                        ("/etc/passwd", 126, b"Permission denied")):
             with self.subTest(command):
-                program = self.bus.start(command)
+                program = self.bus.start(command, environment={"PATH": "/usr/bin:/bin"})
                 self.assertEqual(program.finish(), status)
                 self.assertEqual((program.output, program.errors.count(b"\n")), (b"", 1))
                 self.assertIn(words, program.errors)
