@@ -100,12 +100,12 @@ void describe_stream(const Socket& socket, control::SocketReport::Socket* report
   report->set_relid(stream.relid().value);
   report->set_kind(stream.side() == Side::kLoopback ? "loopback" : "channel");
   if (stream.bus() != nullptr) report->set_guest(stream.bus()->config().name);
-  const bool writes_to_host = stream.side() == Side::kGuest ||
-                              (stream.side() == Side::kLoopback && stream.end() == 0);
-  describe_ring(stream.out.memory(), writes_to_host ? report->mutable_guest_to_host()
-                                                    : report->mutable_host_to_guest());
-  describe_ring(stream.in.memory(), writes_to_host ? report->mutable_host_to_guest()
-                                                   : report->mutable_guest_to_host());
+  const bool writes_to_host =
+      stream.side() == Side::kGuest || (stream.side() == Side::kLoopback && stream.end() == 0);
+  describe_ring(stream.out.memory(),
+                writes_to_host ? report->mutable_guest_to_host() : report->mutable_host_to_guest());
+  describe_ring(stream.in.memory(),
+                writes_to_host ? report->mutable_host_to_guest() : report->mutable_guest_to_host());
   report->set_signals_sent(stream.signals_sent);
   report->set_signals_received(stream.signals_received);
 }

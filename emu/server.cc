@@ -1,8 +1,8 @@
 #include "emu/server.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -259,12 +259,12 @@ HandlerReply Server::add_guest(const control::VmAdd& call) {
 HandlerReply Server::remove_guest(const control::VmRemove& call) {
   Guest* guest = sockets_.guests().find(call.name());
   if (guest == nullptr) {
-    return error_reply(ENOENT, fmt::format("no guest is called \"{}\": see `vmbus vm list`",
-                                           call.name()));
+    return error_reply(ENOENT,
+                       fmt::format("no guest is called \"{}\": see `vmbus vm list`", call.name()));
   }
   if (guest == &sockets_.guests().default_guest()) {
-    return error_reply(EPERM, fmt::format("\"{}\" cannot be removed: every bus has it",
-                                          call.name()));
+    return error_reply(EPERM,
+                       fmt::format("\"{}\" cannot be removed: every bus has it", call.name()));
   }
   if (guest->sockets != 0 && !call.force()) {
     return error_reply(EBUSY, fmt::format("\"{}\" has {} open sockets (see `vmbus ps`): close "
@@ -301,9 +301,9 @@ int run_daemon(const DaemonOptions& options, ReadyNotifier notifier) {
     log_error("{}", server.error());
     return 1;
   }
-  auto directory = BusDirectory::claim(options.bus, options.ready_fd >= 0
-                                                        ? BusDirectory::LockHolder::kStarter
-                                                        : BusDirectory::LockHolder::kUs);
+  auto directory =
+      BusDirectory::claim(options.bus, options.ready_fd >= 0 ? BusDirectory::LockHolder::kStarter
+                                                             : BusDirectory::LockHolder::kUs);
   if (!directory) {
     log_error("{}", directory.error());
     return 1;

@@ -59,7 +59,9 @@ std::optional<std::uint32_t> EndpointRegistry::allocate() {
 }
 
 void EndpointRegistry::write(std::uint32_t entry, const proto::Endpoint& image) {
-  proto::write_endpoint(entries_[entry], image);
+  proto::Endpoint stamped = image;
+  stamped.generation = entries_[entry].generation;
+  proto::write_endpoint(entries_[entry], stamped);
 }
 
 void EndpointRegistry::free(std::uint32_t entry) {
