@@ -139,6 +139,25 @@ PumpResult at_end_of_ring(Socket& socket, bool signal) {
   return {.signal = signal};
 }
 
+// A is closed, and its last bytes may still be on their way: the peer, which may be blocked in its
+// own send before it reads them, must not be kept waiting.
+PumpResult drain(Socket& socket, Counters& counters) {
+  Stream& stream = *socket.stream;
+  PumpResult result;
+  for (std::size_t turn = 0; turn < kTurnBytes;) {
+    Spans spans;
+    const auto batch = stream.in.gather_batch(spans, kTurnBytes);
+    if (!batch.ok()) return faulty();
+    if (batch->bytes == 0) return at_end_of_ring(socket, result.signal);
+    stream.in.consume(batch->bytes);
+    result.signal |= stream.in.commit();
+    counters.add(Counter::kBytesDiscarded, batch->bytes);
+    turn += batch->bytes;
+  }
+  result.more = true;
+  return result;
+}
+
 }  // namespace
 
 PumpResult pump_out(Socket& socket, Counters& counters) {
@@ -179,8 +198,9 @@ PumpResult pump_out(Socket& socket, Counters& counters) {
 PumpResult pump_in(Socket& socket, Counters& counters) {
   if (socket.has(proto::kEndedPeerWrite)) return {};
   if (!socket.inbox.empty() || socket.stream == nullptr) return pump_inbox(socket);
+  if (socket.closed) return drain(socket, counters);
   // After SHUT_RD nobody reads: the ring fills and the peer waits, as on the real bus.
-  if (socket.closed || socket.has(proto::kEndedLocalRead)) return {};
+  if (socket.has(proto::kEndedLocalRead)) return {};
   Stream& stream = *socket.stream;
   PumpResult result;
   std::size_t turn = 0;

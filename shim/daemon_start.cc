@@ -226,7 +226,6 @@ bool nobody_listens(long connected) { return connected == -ENOENT || connected =
 long connect_or_start_locked(const char* path) {
   long connected = connect_to_bus(path);  // somebody may have started one meanwhile
   if (!nobody_listens(connected)) return connected;
-  if (connected == -ECONNREFUSED) real::call(SYS_unlinkat, AT_FDCWD, path, 0);
   if (!start_daemon(path)) return -ECONNREFUSED;
   return connect_to_bus(path);
 }

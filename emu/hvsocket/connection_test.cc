@@ -133,6 +133,23 @@ TEST_P(Connection, DeliversMoreThanARingHoldsAfterTheWriterClosed) {
   EXPECT_EQ(bus.open_sockets(), 1U);
 }
 
+// Each end blocked in send, one closes: the other's send must go on, and then it reads everything.
+TEST_P(Connection, ClosedWithBothDirectionsFullDoesNotHoldUpThePeer) {
+  TestSocket listener = host_listener(6000);
+  auto [guest, host] = bus.connect_pair(bus.socket("guest"), listener, vsock(kHostCid, 6000));
+  const std::string block(10'000, 'x');
+  std::size_t sent = 0;
+  while (guest.send(block) == block.size() && host.send(block) == block.size()) {
+    sent += block.size();
+  }
+  while (guest.send(block) != 0 || host.send(block) != 0) continue;
+  EXPECT_EQ(host.readiness() & POLLOUT, 0);
+  guest.close();
+  EXPECT_NE(host.readiness() & POLLOUT, 0);
+  EXPECT_GE(host.recv().size(), sent);
+  EXPECT_TRUE(host.at_end());
+}
+
 TEST_P(Connection, OfTheHostReachesAGuestListenerByCid) {
   TestSocket listener = guest_listener(7000);
   auto [host, guest] = bus.connect_pair(bus.socket("host"), listener, vsock(3, 7000));

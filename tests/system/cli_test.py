@@ -201,7 +201,8 @@ class Guests(support.BusTest):
             with self.subTest(arguments):
                 self.refused(1, "no bus runs at", *arguments)
         self.assertFalse(os.path.exists(self.bus.socket))
-        self.assertEqual(self.bus.json("status"), {"running": False, "socket_path": self.bus.socket})
+        self.assertEqual(self.bus.json("status"),
+                         {"running": False, "socket_path": self.bus.socket})
 
 
 class BadValues(support.BusTest):

@@ -42,7 +42,7 @@ signal.pause()
 
 
 def broken(sock):
-    """Sending fails. After the end of the peer's bytes it need not fail at once: FIN comes before RESCIND."""
+    """Sending fails: a little after the end of the peer's bytes, as FIN comes before RESCIND."""
     try:
         sock.send(b"x", socket.MSG_NOSIGNAL)
     except BrokenPipeError:
@@ -138,7 +138,6 @@ class Closed(unittest.TestCase):
                 self.assertEqual(client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0)
 
     def test_with_both_directions_full(self):
-        """What is in flight from a closed end must not wait for a peer that waits for room itself."""
         for side in SIDES:
             for closing_end in (0, 1):
                 with self.subTest(server=side, closing_end=closing_end):

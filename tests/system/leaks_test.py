@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Connections leave nothing behind: descriptors, guest memory and table entries are where they were.
+"""Connections leave nothing behind: descriptors, memory, table entries are where they were.
 
 VMBUS_TEST_CYCLES says how many connections (3000 by default; 100000 is a good night's work).
 """

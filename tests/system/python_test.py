@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Python's socket library over AF_VSOCK: everything that ordinary programs do with a socket object."""
+"""Python's socket library over AF_VSOCK: what ordinary programs do with a socket object."""
 
 import asyncio
 import http.client
@@ -74,13 +74,13 @@ class Sockets(unittest.TestCase):
             self.assertRaises(BlockingIOError, call)
 
     def test_streams_of_makefile(self):
-        client, server = inside.connection(self)
-        with server.makefile("rw", newline="\n") as far, client.makefile("rw", newline="\n") as near:
-            print("first line\nsecond", file=near, flush=True)
-            self.assertEqual([far.readline(), far.readline()], ["first line\n", "second\n"])
-            far.write("x" * 100_000 + "\n")
-            far.flush()
-            self.assertEqual(near.readline(), "x" * 100_000 + "\n")
+        far, near = (inside.closing(self, sock.makefile("rw"))
+                     for sock in inside.connection(self))
+        print("first line\nsecond", file=near, flush=True)
+        self.assertEqual([far.readline(), far.readline()], ["first line\n", "second\n"])
+        far.write("x" * 100_000 + "\n")
+        far.flush()
+        self.assertEqual(near.readline(), "x" * 100_000 + "\n")
 
     def test_sendfile(self):
         client, server = inside.connection(self)

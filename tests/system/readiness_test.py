@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What poll, select and epoll say of a socket in each state, and which edges edge-triggered epoll reports."""
+"""What poll, select and epoll say of a socket in each state, and epoll's edges."""
 
 import errno
 import random
@@ -20,7 +20,7 @@ def names_of(mask):
 
 def by_epoll(sock):
     with select.epoll() as poller:
-        poller.register(sock, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLPRI)
+        poller.register(sock, sum(EVENT_NAMES) & ~(select.EPOLLHUP | select.EPOLLERR))
         return names_of(poller.poll(0)[0][1]) if poller.poll(0) else set()
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`vmbus run` is out of the way: exit status, signals, streams and terminal are the program's own."""
+"""`vmbus run` is out of the way: status, signals, streams and terminal are the program's own."""
 
 import errno
 import os
@@ -44,9 +44,9 @@ class Streams(support.BusTest):
         self.assertEqual(self.bus.python(code, *words).check().decode(), ascii(words) + "\n")
 
     def test_it_becomes_the_program(self):
-        program = self.bus.python("import os, sys; print(os.getpid(), flush=True); sys.stdin.read()")
+        program = self.bus.python("import os; print(os.getpid(), flush=True); input()")
         program.wait_for_output(b"%d\n" % program.pid)
-        program.check()
+        program.check(b"\n")
 
     def test_no_low_descriptor_is_left_open(self):
         # Programs count on numbers: shells, LISTEN_FDS, whoever passes 3.
@@ -59,7 +59,8 @@ class Signals(support.BusTest):
 
     def test_of_all_kinds_reach_the_program(self):
         code = ("import signal\n"
-                "for number in ({0}, {1}): signal.signal(number, lambda n, _: print(n, flush=True))\n"
+                "def tell(number, _): print(number, flush=True)\n"
+                "for number in ({0}, {1}): signal.signal(number, tell)\n"
                 "print('ready', flush=True)\n"
                 "while True: signal.pause()")
         first, second = signal.SIGTERM, signal.SIGUSR1
@@ -86,17 +87,23 @@ class Signals(support.BusTest):
 
 class Terminal(support.BusTest):
 
+    def start(self, code):
+        """(pid, the other side of its terminal) of a program with a terminal of its own."""
+        words = [support.guard(), VMBUS, "run", "--", PYTHON, "-c", code]
+        pid, master = pty.fork()
+        if pid == 0:
+            try:
+                os.execve(words[0], words, self.bus.environment())
+            finally:
+                os._exit(1)
+        self.addCleanup(os.close, master)
+        return pid, master
+
     def test_is_the_programs_own(self):
         code = ("import os, sys\n"
                 "print([os.isatty(fd) for fd in (0, 1, 2)], os.tcgetpgrp(0) == os.getpgrp())\n"
                 "print('said', input())")
-        pid, master = pty.fork()
-        if pid == 0:
-            try:
-                os.execve(support.guard(), [support.guard(), VMBUS, "run", "--", PYTHON, "-c", code],
-                          self.bus.environment())
-            finally:
-                os._exit(1)
+        pid, master = self.start(code)
         os.write(master, b"hello\n")
         shown = b""
         try:
@@ -104,26 +111,17 @@ class Terminal(support.BusTest):
                 shown += part
         except OSError as error:  # how a terminal says that nobody is left
             self.assertEqual(error.errno, errno.EIO)
-        os.close(master)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, shown)
         self.assertIn(b"[True, True, True] True\r\n", shown)
         self.assertIn(b"said hello\r\n", shown)
 
     def test_its_interrupt_key_reaches_the_program(self):
-        pid, master = pty.fork()
-        if pid == 0:
-            try:
-                code = "print('ready', flush=True); input()"
-                os.execve(support.guard(), [support.guard(), VMBUS, "run", "--", PYTHON, "-c", code],
-                          self.bus.environment())
-            finally:
-                os._exit(1)
+        pid, master = self.start("print('ready', flush=True); input()")
         shown = b""
         while b"ready" not in shown:
             shown += os.read(master, 4096)
         os.write(master, b"\x03")
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), -signal.SIGINT)
-        os.close(master)
 
 
 class Environment(support.BusTest):
@@ -172,7 +170,7 @@ class Unaffected(support.BusTest):
         ("/bin/cat", "/etc/hostname"), ("/bin/ls", "-la", "/etc"),
         (PYTHON, "-c", "import socket as s; a, b = s.socketpair(); a.send(b'x'); print(b.recv(1),"
                        "s.socket().getsockopt(1, 39))"),
-        (PYTHON, "-c", "import os; print(os.path.exists('/dev/null'), sorted(os.listdir('/proc/self/fd')))"),
+        (PYTHON, "-c", "import os; print(sorted(os.listdir('/proc/self/fd')))"),
         ("/bin/sh", "-c", "kill -9 $$"),
     )
 
@@ -257,7 +255,8 @@ class Device(support.BusTest):
             "    cid = bytearray(4)\n"
             "    fcntl.ioctl(device, socket.IOCTL_VM_SOCKETS_GET_LOCAL_CID, cid)\n"
             "    print(int.from_bytes(cid, sys.byteorder))\n"
-            "print(stat.S_ISCHR(os.stat('/dev/vsock').st_mode), os.access('/dev/vsock', os.R_OK))\n")
+            "print(stat.S_ISCHR(os.stat('/dev/vsock').st_mode),"
+            " os.access('/dev/vsock', os.R_OK))\n")
 
     def test_local_cid(self):
         for partition, options, cid in ((None, (), GUEST), ("guest", (), GUEST), ("host", (), 2),

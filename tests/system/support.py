@@ -1,7 +1,7 @@
 """What the system tests share: a bus of one's own, programs under guard and shim, and waiting.
 
-Guard     Whatever could open an AF_VSOCK socket runs under `novsock`, which refuses that call in the
-          kernel; so a preload that is missing is an error and never a connection to a real device.
+Guard     Whatever could open an AF_VSOCK socket runs under `novsock`, which refuses that call in
+          the kernel; so a missing preload is an error and never a connection to a real device.
 Bus       Each Bus has a directory of its own and ends its daemon. Only processes started here are
           ended, each by its number.
 Waiting   For the thing itself, with a limit that only a hang reaches. Nothing is measured.
@@ -37,6 +37,8 @@ LIMIT = 100  # seconds; a test that gets there hangs
 # Seconds for a whole file: says where it hangs, before ctest ends it without a word.
 HANG_LIMIT = int(os.environ.get("VMBUS_TEST_LIMIT", "250"))
 EXIT_SKIPPED = 77
+# Variables for these tests, not for the programs; and the daemon's back end, to test with either.
+OURS = {"VMBUS_LOOP", "VMBUS_REQUIRE_PROGRAMS", "VMBUS_TEST_CYCLES", "VMBUS_TEST_LIMIT"}
 
 # A process asks itself whether both the guard and the shim are around it.
 PROBE = r"""
@@ -99,7 +101,7 @@ def guard():
 
 
 def require_program(name):
-    """The path of a program that the distribution has, or a skip: a failure where none may be missing."""
+    """The path of a program of the distribution, or a skip; a failure where none may be missing."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None and os.environ.get("VMBUS_REQUIRE_PROGRAMS") == "1":
         raise AssertionError(f"{name} is not installed; tools/dev/install_packages does that")
@@ -111,7 +113,7 @@ def require_program(name):
 def clean_environment(**variables):
     """Ours, without what would lead a program to another bus, shim or Python package."""
     kept = {name: value for name, value in os.environ.items()
-            if name == "VMBUS_LOOP" or not name.startswith(("VMBUS_", "LD_", "PYTHON"))}
+            if name in OURS or not name.startswith(("VMBUS_", "LD_", "PYTHON"))}
     kept["PYTHONDONTWRITEBYTECODE"] = kept["PYTHONUNBUFFERED"] = "1"
     return {**kept, **variables}
 
@@ -280,16 +282,13 @@ def require_shim():
 
 
 def enter_bus():
-    """Starts this test again, on a private bus and under guard and shim, unless it is there already.
+    """Starts this file again on a private bus, under guard and shim, unless it is there already.
 
-    For tests whose own sockets are what is tested: the process then holds both ends, since a dialled
-    CID says on which side each is.
+    For tests whose own sockets are what is tested (inside.py).
     """
     if os.environ.get("VMBUS_TEST_ENTERED") != "1":
-        environment = clean_environment(VMBUS_TEST_ENTERED="1", VMBUS_BIN_DIR=str(BIN), VMBUS_SHIM=SHIM)
-        environment |= {name: os.environ[name] for name in os.environ if name.startswith("VMBUS_TEST_")}
-        if required := os.environ.get("VMBUS_REQUIRE_PROGRAMS"):
-            environment["VMBUS_REQUIRE_PROGRAMS"] = required
+        environment = clean_environment(VMBUS_BIN_DIR=str(BIN), VMBUS_SHIM=SHIM)
+        environment["VMBUS_TEST_ENTERED"] = "1"
         command = [guard(), VMBUS, "run", "--private", "--", PYTHON, "-B", *sys.argv]
         # Not exec: novsock may be in our scratch folder, which goes away with this process.
         sys.exit(subprocess.run(command, env=environment, check=False).returncode)
