@@ -35,6 +35,7 @@ void detach_standard_streams(const std::string& log_path) {
   const OwnedFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   const OwnedFd log(::open(log_path.c_str(),
                            O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!null) return log_warn("cannot open /dev/null: {}", errno_text(errno));
   ::dup2(null.get(), STDIN_FILENO);
   ::dup2(null.get(), STDOUT_FILENO);
   ::dup2(log ? log.get() : null.get(), STDERR_FILENO);

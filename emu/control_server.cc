@@ -234,10 +234,9 @@ HandlerReply ControlServer::refuse(ControlConnection& connection, int error,
 
 void ControlServer::close(ControlConnection& connection) {
   loop_.unwatch(connection.watch);
-  const Client client = connection.client();
-  const bool greeted = connection.greeted;
-  connections_.erase(client.id);
-  if (greeted) handler_.on_client_gone(client);
+  // Out of the map, so that the handler sees it gone, but alive until it was told.
+  const auto gone = connections_.extract(connection.client().id);
+  if (connection.greeted) handler_.on_client_gone(connection.client());
 }
 
 }  // namespace vmbus::emu

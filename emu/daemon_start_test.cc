@@ -77,12 +77,12 @@ class DaemonStartTest : public testing::Test {
     EXPECT_TRUE(connection->request(request));
     EXPECT_TRUE(ends(connection->welcome().daemon_pid()));
   }
-  tl::expected<Connection, client::Error> start(client::StartOptions options = {}) {
+  tl::expected<Connection, client::Error> start(const client::StartOptions& options = {}) {
     return client::connect_or_start(bus_, options);
   }
   // The error of a start that must fail.
-  client::Error failure(client::StartOptions options = {}) {
-    const auto connection = start(std::move(options));
+  client::Error failure(const client::StartOptions& options = {}) {
+    const auto connection = start(options);
     if (connection) ADD_FAILURE() << "it started";
     return connection ? client::Error{} : connection.error();
   }
@@ -115,6 +115,7 @@ TEST_F(DaemonStartTest, OfManyAtOnceOneStartsIt) {
   std::array<std::uint64_t, 8> ids{};
   {
     std::vector<std::thread> threads;
+    threads.reserve(ids.size());
     for (std::uint64_t& id : ids) {
       threads.emplace_back([this, &id] {
         if (const auto connection = start({.leave_when_idle = false}))

@@ -1,6 +1,5 @@
 #include "emu/guest_side.h"
 
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -101,7 +100,7 @@ bool GuestSide::try_post(const Post& message) {
 // Takes the effect off the queue first: a callback may add more.
 bool GuestSide::perform_next() {
   if (effects_.empty()) return false;
-  const GuestEffect effect = std::move(effects_.front());
+  const GuestEffect effect = effects_.front();
   effects_.pop_front();
   std::visit([this](const auto& typed) { perform(typed); }, effect);
   return true;

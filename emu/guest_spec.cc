@@ -110,8 +110,9 @@ tl::expected<GuestSpec, std::string> parse_guest_spec(std::string_view text) {
   if (!fields) return tl::unexpected(fields.error());
   std::uint32_t cid = 0;
   if (!fields->cid.empty()) {
-    const char* const end = fields->cid.data() + fields->cid.size();
-    const auto [rest, error] = std::from_chars(fields->cid.data(), end, cid);
+    const char* const first = &fields->cid.front();
+    const char* const end = first + fields->cid.size();
+    const auto [rest, error] = std::from_chars(first, end, cid);
     if (error != std::errc{} || rest != end || cid == 0) return bad_cid(fields->cid);
   }
   return make_guest_spec(fields->name, cid, fields->id, fields->flavour);

@@ -28,17 +28,19 @@ void raise_descriptor_limit() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace vmbus::emu;
-  auto parsed = parse_options(std::vector<std::string>(argv + 1, argv + argc));
+  using vmbus::emu::DaemonOptions;
+  using vmbus::emu::EarlyExit;
+  using vmbus::emu::ReadyNotifier;
+  auto parsed = vmbus::emu::parse_options(std::vector<std::string>(argv + 1, argv + argc));
   if (const auto* exit = std::get_if<EarlyExit>(&parsed)) {
     fmt::print(exit->status == 0 ? stdout : stderr, "{}", exit->text);
     return exit->status;
   }
   const auto& options = std::get<DaemonOptions>(parsed);
-  logger().set_level(options.log);
+  vmbus::emu::logger().set_level(options.log);
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
-  auto background = enter_background(options);
+  auto background = vmbus::emu::enter_background(options);
   if (const int* status = std::get_if<int>(&background)) return *status;
-  return run_daemon(options, std::move(std::get<ReadyNotifier>(background)));
+  return vmbus::emu::run_daemon(options, std::move(std::get<ReadyNotifier>(background)));
 }

@@ -26,7 +26,7 @@ constexpr int kAboveStandardStreams =
 tl::expected<std::string, Error> find_in_path(std::string_view path) {
   while (!path.empty()) {
     const std::size_t end = std::min(path.find(':'), path.size());
-    const std::string candidate = fmt::format("{}/vmbusd", path.substr(0, end));
+    std::string candidate = fmt::format("{}/vmbusd", path.substr(0, end));
     if (end > 0 && ::access(candidate.c_str(), X_OK) == 0) return candidate;
     path.remove_prefix(std::min(end + 1, path.size()));
   }
@@ -46,6 +46,7 @@ std::vector<char*> daemon_environment() {
 
 std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
   return pointers;
@@ -185,7 +186,7 @@ tl::expected<std::string, Error> find_daemon(const VariableLookup& lookup) {
   }
   std::error_code error;
   const auto own = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::string beside = own.parent_path() / "vmbusd";
+  std::string beside = own.parent_path() / "vmbusd";
   if (!error && ::access(beside.c_str(), X_OK) == 0) return beside;
   const char* path = lookup("PATH");
   return find_in_path(path == nullptr ? std::string_view{} : std::string_view(path));

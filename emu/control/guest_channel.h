@@ -43,7 +43,7 @@ class GuestOutput {
   void post(const proto::EncodedMessage& message) const {
     effects_.push_back(Post{.connection = connection_, .message = message});
   }
-  void add(GuestEffect effect) const { effects_.push_back(std::move(effect)); }
+  void add(const GuestEffect& effect) const { effects_.push_back(effect); }
 
  private:
   proto::ConnectionId connection_;

@@ -59,7 +59,7 @@ class GuestHalf {
   explicit GuestHalf(const GuestConfig& config) : config_(config) {}
 
   // ---- the host ---------------------------------------------------------------------------------
-  void receive(std::span<const std::byte> message, GuestEffects& effects);
+  void receive(std::span<const std::byte> bytes, GuestEffects& effects);
   // The channel that an event flag stands for; nullopt: none that is open.
   std::optional<proto::Relid> open_channel_of(proto::EventFlag flag) const;
 
@@ -111,7 +111,7 @@ class GuestHalf {
   GuestChannel* channel(proto::Relid relid);
   // After whatever happened to a channel: forgets the ids it has no use for any more, and itself
   // when it is gone.
-  void settle(GuestChannel& channel, const std::optional<GuestChannel::Rings>& rings_before);
+  void settle(GuestChannel& named, const std::optional<GuestChannel::Rings>& rings_before);
   // Gives a message to the channel it names.
   template <typename Handler>
   void pass_on(proto::Relid relid, GuestEffects& effects, Handler handle);

@@ -40,7 +40,7 @@ class HostHalf {
 
   // ---- the guest --------------------------------------------------------------------------------
   // A message, and the connection through which it was posted. REQUIRES: accepts_messages().
-  void receive(proto::ConnectionId via, std::span<const std::byte> message, HostEffects& effects);
+  void receive(proto::ConnectionId via, std::span<const std::byte> bytes, HostEffects& effects);
   bool accepts_messages() const { return connect_requests_.size() < kMaxConnectRequests; }
 
   // ---- the devices ------------------------------------------------------------------------------

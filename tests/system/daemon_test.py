@@ -62,7 +62,7 @@ class Life(support.BusTest):
             self.assertNotIn("libvmbus_shim", file.read())
         self.assertNotEqual(os.getsid(daemon), os.getsid(holder.pid))
 
-    def test_stays_for_a_killed_programs_peer_and_no_longer(self):
+    def test_leaves_when_its_last_user_is_killed(self):
         holder = self.bus.python(HOLDER)
         daemon = self.daemon_of(holder)
         holder.kill()

@@ -1,4 +1,4 @@
-// spawn_echo vfork|posix_spawn|fork FD PROGRAM: runs PROGRAM FD in a child, whose exit status it returns.
+// spawn_echo fork|vfork|posix_spawn FD PROGRAM: runs PROGRAM FD in a child and returns its status.
 //
 // The vfork child moves the descriptor about first, as shells do between vfork and exec.
 #define _GNU_SOURCE
