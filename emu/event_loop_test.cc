@@ -111,7 +111,6 @@ TEST_P(EventLoopTest, ReportsRoomAgainAfterAFullQueue) {
   std::array<char, 65536> block{};
   while (::send(pair.near.get(), block.data(), block.size(), 0) > 0) {
   }
-  EXPECT_EQ(errno, EAGAIN);
   EXPECT_TRUE(new_events().empty());
   while (::recv(pair.far.get(), block.data(), block.size(), 0) > 0) {
   }
