@@ -177,7 +177,6 @@ PumpResult pump_out(Socket& socket, Counters& counters) {
       result.signal |= stream.out.commit();
       const auto room = stream.out.request_space(packet_payload(socket));
       if (!room.ok()) return faulty();
-      stream.waits_for_space = !*room;
       if (*room) continue;
       return result;
     }

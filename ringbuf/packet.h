@@ -4,9 +4,8 @@
 //   '------------------ length8 * 8 -----------------------'
 //
 // Trust       parse_packet() loads each word of the head once and judges the copy. The PacketView
-// holds
-//             only checked values; whatever the peer writes later cannot change them. Payload bytes
-//             stay in the ring: copy first, then look.
+//             holds only checked values; whatever the peer writes later cannot change them. Payload
+//             bytes stay in the ring: copy first, then look.
 // Contract    docs/ring.md
 #ifndef VMBUS_RINGBUF_PACKET_H_
 #define VMBUS_RINGBUF_PACKET_H_

@@ -5,9 +5,8 @@
 //
 // Threads     One reader at a time. The writer runs concurrently, maybe in another process.
 // Trust       The peer may store anything, anywhere, at any time. Indices and packet heads are
-// loaded
-//             once and checked; a bad one is an error of its own, never undefined behaviour. After
-//             an error for which peer_lied() holds the ring is not to be read any more.
+//             loaded once and checked; a bad one is an error of its own, never undefined behaviour.
+//             After an error for which peer_lied() holds the ring is not to be read any more.
 // Invariants  (1) next_, released_ and cached_write_index_ are valid indices in this cyclic order.
 //             (2) The writer may overwrite everything outside [released_, cached_write_index_).
 // Never       Blocks, allocates, throws, or makes a system call.

@@ -4,11 +4,10 @@
 //   |  not read yet   |  staged packets   |   free ...           (cyclic)
 //
 // Threads     One writer at a time. The reader runs concurrently, maybe in another process.
-// Trust       The peer may store anything in the control page. Each index read from it is checked;
-// a
+// Trust       The peer may store anything in the control page. Each index read from it is checked; a
 //             bad one is an error of its own, never undefined behaviour.
-// Invariants  (1) next_ and committed_ are valid indices; at most capacity() bytes lie between
-// them.
+// Invariants  (1) next_ and committed_ are valid indices; at most capacity() bytes lie
+//                 between them.
 //             (2) The reader cannot see bytes in [committed_, next_).
 //             (3) cached_read_index_ is checked and never ahead of committed_.
 // Never       Blocks, allocates, throws, or makes a system call.

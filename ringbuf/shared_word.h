@@ -1,16 +1,14 @@
 // The only door to memory that the peer may write at the same moment.
 //
 // SharedWord  a 32-bit word of the control page. One side stores it, the other loads it; there is
-// no
-//             read-modify-write, because every word has exactly one writer.
+//             no read-modify-write, because every word has exactly one writer.
 // load_once   an aligned 8-byte word of the data pages, loaded exactly once: the compiler may not
 //             load it again after a check, so what was checked is what is used.
 //
 // Orders      seq_cst wherever a side stores its own word and then loads the peer's to decide
-// whether
-//             anybody must be woken (docs/ring.md, SYNC(ring.wake) and SYNC(ring.space)). Acquire
-//             where the index only opens bytes. Relaxed where a late value costs a signal at most.
-//             There are no stand-alone fences: ThreadSanitizer does not model them.
+//             whether anybody must be woken (docs/ring.md, SYNC(ring.wake) and SYNC(ring.space)).
+//             Acquire where the index only opens bytes. Relaxed where a late value costs a signal
+//             at most. There are no stand-alone fences: ThreadSanitizer does not model them.
 #ifndef VMBUS_RINGBUF_SHARED_WORD_H_
 #define VMBUS_RINGBUF_SHARED_WORD_H_
 

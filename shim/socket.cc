@@ -80,9 +80,7 @@ long Socket::getsockname(sockaddr* address, socklen_t* length) const {
 long Socket::getpeername(sockaddr* address, socklen_t* length) const {
   const bool shut_here =
       (endpoint_.ended & (proto::kEndedLocalRead | proto::kEndedLocalWrite)) != 0;
-  const bool name_stays = (endpoint_.quirks & proto::kQuirkPeernameAfterShutdown) != 0;
-  if (endpoint_.state != EndpointState::kConnected || endpoint_.peer_bytes == 0 ||
-      (shut_here && !name_stays)) {
+  if (endpoint_.state != EndpointState::kConnected || endpoint_.peer_bytes == 0 || shut_here) {
     return -ENOTCONN;
   }
   socklen_t room = 0;

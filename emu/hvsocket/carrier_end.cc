@@ -66,9 +66,7 @@ std::uint64_t socket_cookie(int fd) {
 }
 
 Plug::Plug() {
-  // /dev/urandom's source; 256 bytes come whole once the pool is ready, and a short read leaves
-  // zeros, which are
-  // as good: the plug only has to differ from what programs send.
+  // /dev/urandom's source; 256 bytes come whole once the pool is ready.
   [[maybe_unused]] const ssize_t filled = ::getrandom(bytes_.data(), bytes_.size(), 0);
 }
 

@@ -2,8 +2,7 @@
 // bytes, last close.
 //
 // `a` is the copy of the application's end that a request brought; it must be closed when the
-// request is done.
-// `b` is the end the daemon keeps. None of these blocks.
+// request is done. `b` is the end the daemon keeps. None of these blocks.
 #ifndef VMBUS_EMU_HVSOCKET_CARRIER_END_H_
 #define VMBUS_EMU_HVSOCKET_CARRIER_END_H_
 
@@ -40,12 +39,10 @@ class Plug {
  public:
   Plug();
   // Takes OUT away from a. False: a's queue is so full that it is not writable anyway, and stays so
-  // while the daemon
-  // leaves the queue unread.
+  // while the daemon leaves the queue unread.
   bool put(int a) const;
   // Takes the plug from b's queue: a becomes writable, with an edge. Returns what else was queued
-  // there (a program
-  // that wrote past its hooks before it was connected): application data.
+  // there (a program that wrote past its hooks before it was connected): application data.
   std::vector<std::byte> remove(int b) const;
   // Cuts the plug out of bytes peeked from b, wherever a racing writer left it.
   void erase_from(std::vector<std::byte>& bytes) const;

@@ -1,6 +1,5 @@
 // EndpointRegistry: the daemon's side of the endpoint table (emu/protocol/endpoint_table.h): makes
-// the memfd, hands
-// out entries, writes them.
+// the memfd, hands out entries, writes them.
 //
 // Threads     The loop thread is the only writer; programs read through their own read-only
 //             mappings.

@@ -79,30 +79,19 @@ void GuestList::collect() {
 }
 
 Guest* GuestList::find(std::string_view name) const {
-  const auto found = std::ranges::find_if(guests_, [name](const auto& guest) {
-    return !guest->removed && guest->config().name == name;
-  });
-  return found == guests_.end() ? nullptr : found->get();
+  return find_if([name](const Guest& guest) { return guest.config().name == name; });
 }
 
 Guest* GuestList::find_cid(std::uint32_t cid) const {
-  const auto found = std::ranges::find_if(
-      guests_, [cid](const auto& guest) { return !guest->removed && guest->config().cid == cid; });
-  return found == guests_.end() ? nullptr : found->get();
+  return find_if([cid](const Guest& guest) { return guest.config().cid == cid; });
 }
 
 Guest* GuestList::find_vm_id(const proto::Guid& vm_id) const {
-  const auto found = std::ranges::find_if(guests_, [&vm_id](const auto& guest) {
-    return !guest->removed && guest->config().vm_id == vm_id;
-  });
-  return found == guests_.end() ? nullptr : found->get();
+  return find_if([&vm_id](const Guest& guest) { return guest.config().vm_id == vm_id; });
 }
 
 Guest* GuestList::find_flavour(Flavour flavour) const {
-  const auto found = std::ranges::find_if(guests_, [flavour](const auto& guest) {
-    return !guest->removed && guest->config().flavour == flavour;
-  });
-  return found == guests_.end() ? nullptr : found->get();
+  return find_if([flavour](const Guest& guest) { return guest.config().flavour == flavour; });
 }
 
 Guest& GuestList::of(const Partition& bus) const {

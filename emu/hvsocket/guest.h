@@ -1,9 +1,8 @@
-// Guest: one guest as the daemon runs it: its bus (Partition) and its socket driver. GuestList: all
-// of them.
+// Guest: one guest as the daemon runs it: its bus (Partition) and its socket driver.
+// GuestList: all of them.
 //
 // A guest called "guest" always exists. One that was removed stays in the list, unfindable, until
-// its last socket is
-// gone, and only then gives its CID back.
+// its last socket is gone, and only then gives its CID back.
 #ifndef VMBUS_EMU_HVSOCKET_GUEST_H_
 #define VMBUS_EMU_HVSOCKET_GUEST_H_
 
@@ -65,6 +64,14 @@ class GuestList {
   const std::vector<std::unique_ptr<Guest>>& all() const { return guests_; }
 
  private:
+  // The first that was not removed.
+  template <typename Matches>
+  Guest* find_if(Matches matches) const {
+    for (const auto& guest : guests_) {
+      if (!guest->removed && matches(*guest)) return guest.get();
+    }
+    return nullptr;
+  }
   std::uint32_t lowest_free_cid() const;
   bool cid_taken(std::uint32_t cid) const;
 

@@ -13,11 +13,10 @@ namespace {
 using proto::EndpointState;
 
 // Ring pages as Linux's hv_sock asks for them; both numbers include the control page.
-constexpr std::size_t kPage = 4096;
-constexpr std::size_t kLargeRingBytes = 64 * kPage;        // RINGBUFFER_HVS_MAX_SIZE
-constexpr std::size_t kStrictClientRingBytes = 7 * kPage;  // 24 KiB of data
+constexpr std::size_t kLargeRingBytes = 64 * proto::kPageBytes;        // RINGBUFFER_HVS_MAX_SIZE
+constexpr std::size_t kStrictClientRingBytes = 7 * proto::kPageBytes;  // 24 KiB of data
 constexpr std::size_t kStrictAcceptedRingBytes =
-    52 * kPage;  // the default socket buffer, 212,992 bytes
+    52 * proto::kPageBytes;  // the default socket buffer, 212,992 bytes
 
 std::size_t ring_bytes(const Socket& socket, bool accepting) {
   if (socket.quirks().large_rings) return kLargeRingBytes;
@@ -27,10 +26,7 @@ std::size_t ring_bytes(const Socket& socket, bool accepting) {
 }  // namespace
 
 Socket* GuestDriver::live_listener(proto::Cid cid, proto::Port port) {
-  while (Socket* listener = ports_.listener(cid, port)) {
-    if (sockets_.is_alive(*listener)) return listener;
-  }
-  return nullptr;
+  return sockets_.first_alive([&] { return ports_.listener(cid, port); });
 }
 
 // ---- connecting to the host ---------------------------------------------------------------------

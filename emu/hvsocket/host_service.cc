@@ -13,8 +13,6 @@ namespace {
 using proto::EndpointState;
 using proto::Guid;
 
-constexpr std::uint32_t kFirstAutomaticPort = 0x40000000;
-
 // The VmIds that mean "many": two sockets bound to the same one and service could not be told
 // apart. A particular VM's id is shared by all clients that bind to what they are about to dial, as
 // Windows programs do.
@@ -76,10 +74,7 @@ Socket* HostService::find(const Guid& vm_id, const Guid& service) const {
 
 // A listener whose last close the loop has not come to yet is no listener any more.
 Socket* HostService::find_live(const Guid& vm_id, const Guid& service) {
-  while (Socket* listener = find(vm_id, service)) {
-    if (sockets_.is_alive(*listener)) return listener;
-  }
-  return nullptr;
+  return sockets_.first_alive([&] { return find(vm_id, service); });
 }
 
 Socket* HostService::listener_for_guest(const Guid& vm_id, const Guid& service) {
@@ -118,8 +113,7 @@ void HostService::on_channel_open(Partition& bus, proto::Relid relid, const Chan
     Socket* listener = listener_for_guest(bus.config().vm_id, channel.service);
     if (listener == nullptr) return refuse_open(bus, relid, channel);
     if (listener->listener->waiting.empty() && Sockets::has_room(*listener)) {
-      static_cast<void>(accept(bus, relid, channel, *listener));
-      return;
+      return accept(bus, relid, channel, *listener);
     }
     listener->listener->waiting.push_back({WaitingPeer::Kind::kFromGuest, &bus, relid, 0});
     return;
@@ -138,7 +132,7 @@ void HostService::on_channel_open(Partition& bus, proto::Relid relid, const Chan
                      host_dialer_names(*dialer, guest, channel.service, channel.endpoint));
 }
 
-bool HostService::accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener) {
+void HostService::accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener) {
   auto stream = Stream::on_channel(Side::kHost, bus, relid, channel.rings);
   Socket* accepted = nullptr;
   if (stream != nullptr) {
@@ -147,20 +141,16 @@ bool HostService::accept(Partition& bus, proto::Relid relid, Channel& channel, S
         sockets_.accept(listener, std::move(stream),
                         host_accepted_names(listener, guest, channel.service, channel.endpoint));
   }
-  if (accepted == nullptr) {
-    refuse_open(bus, relid, channel);
-    return false;
-  }
+  if (accepted == nullptr) return refuse_open(bus, relid, channel);
   channel.socket = accepted->cookie;
   static_cast<void>(bus.host_complete_open(relid, true));
-  return true;
 }
 
 void HostService::answer_waiting(Partition& bus, proto::Relid relid, Socket* listener) {
   const auto found = channels_.find({&bus, relid.value});
   if (found == channels_.end() || found->second.rescinded) return;  // the guest gave up
   if (listener == nullptr) return refuse_open(bus, relid, found->second);
-  static_cast<void>(accept(bus, relid, found->second, *listener));
+  accept(bus, relid, found->second, *listener);
 }
 
 void HostService::refuse_open(Partition& bus, proto::Relid relid, Channel& channel) {
@@ -236,8 +226,7 @@ void HostService::on_channel_released(Partition& bus, proto::Relid relid) {
   // Released without having been opened: the guest refuses. A strict dialer waits for its time
   // limit instead.
   if (!socket->quirks().refuses_at_once) return;
-  sockets_.connect_failed(*socket,
-                          socket->kind == proto::AddressKind::kHyperV ? ECONNREFUSED : ECONNRESET);
+  sockets_.connect_failed(*socket, socket->refusal());
 }
 
 void HostService::on_host_signal(Partition& bus, proto::Relid relid) {

@@ -3,12 +3,12 @@
 //
 //   a guest connects        on_tl_connect() -> a listener? host_offer() : host_refuse_connect()
 //                           on_channel_open() -> room? accept, host_complete_open(true)
-//   a host program connects dial() -> host_offer(for_guest_accept) -> on_channel_open() ->
-//   connected the end                 finish() -> host_rescind(); never waits for the guest's
-//   CLOSE_CHANNEL
+//   a host program connects dial() -> host_offer(for_guest_accept) -> on_channel_open() -> connected
+//   the end                 finish() -> host_rescind(); never waits for the guest's CLOSE_CHANNEL
 //
 // Names       (VmId, ServiceId). An AF_VSOCK socket of the host on port P stands at (wildcard,
-//             service of P). Threads The loop thread.
+//             service of P).
+// Threads     The loop thread.
 #ifndef VMBUS_EMU_HVSOCKET_HOST_SERVICE_H_
 #define VMBUS_EMU_HVSOCKET_HOST_SERVICE_H_
 
@@ -33,9 +33,8 @@ class HostService final : public HostChannelEvents {
   explicit HostService(Sockets& sockets) : sockets_(sockets) {}
 
   // ---- names
-  // May a socket bind `address`? Listeners exclude each other, and so do bound sockets on the
-  // shared VmIds.
-  // The socket that keeps others from it; null: it is free.
+  // The socket that keeps others from binding `address`; null: it is free. Listeners exclude each
+  // other, and so do bound sockets on the shared VmIds.
   Socket* holder(const proto::Address& address) const;
   void hold(Socket& socket);
   void release(const Socket& socket);
@@ -63,6 +62,7 @@ class HostService final : public HostChannelEvents {
   void on_host_signal(Partition& bus, proto::Relid relid) override;
 
  private:
+  static constexpr std::uint32_t kFirstAutomaticPort = 0x40000000;
   using Key = std::pair<Partition*, std::uint32_t>;
   struct Channel {
     std::uint64_t socket = 0;  // cookie; 0: nobody's yet, or no longer
@@ -76,14 +76,14 @@ class HostService final : public HostChannelEvents {
   Socket* find(const proto::Guid& vm_id, const proto::Guid& service) const;
   Socket* find_live(const proto::Guid& vm_id, const proto::Guid& service);
   bool make_offer(Socket& socket, Partition& bus);
-  bool accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener);
+  void accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener);
   void refuse_open(Partition& bus, proto::Relid relid, Channel& channel);
   void rescind(Partition& bus, proto::Relid relid, Channel& channel);
 
   Sockets& sockets_;
   std::unordered_multimap<proto::Guid, Socket*> names_;  // by service
   std::map<Key, Channel> channels_;
-  std::uint32_t next_port_ = 0x40000000;
+  std::uint32_t next_port_ = kFirstAutomaticPort;
 };
 
 }  // namespace vmbus::emu

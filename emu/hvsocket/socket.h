@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -114,6 +115,8 @@ struct Socket {
   std::uint64_t bytes_received = 0;
 
   const Quirks& quirks() const { return *profile.quirks; }
+  // What a connect says that nobody answers: Windows knows a refusal, AF_VSOCK a reset.
+  int refusal() const { return kind == proto::AddressKind::kHyperV ? ECONNREFUSED : ECONNRESET; }
   bool has(std::uint8_t bits) const { return (ended & bits) != 0; }
 };
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "emu/hvsocket/socket_options.h"
@@ -48,6 +49,12 @@ AddressKind kind_of(std::uint32_t family) {
 bool is_unreachable_vm_id(const Guid& vm_id) {
   return vm_id == proto::kHvGuidWildcard || vm_id == proto::kHvGuidBroadcast ||
          vm_id == proto::kHvGuidChildren || vm_id == proto::kHvGuidSiloHost;
+}
+
+// A free port of the socket's guest.
+std::optional<proto::Port> automatic_port(const Socket& socket, proto::Cid cid) {
+  const bool all = socket.quirks().scans_all_ports;
+  return socket.guest->driver().ports().pick(cid, all ? kAllPortCandidates : kLinuxPortCandidates);
 }
 
 }  // namespace
@@ -116,9 +123,7 @@ int SocketRequests::bind_vsock(Socket& socket, proto::Address address, bool priv
     if (socket.home == Home::kHost) {
       address.port = sockets_.host().pick_port();
     } else {
-      const std::uint32_t tries =
-          socket.quirks().scans_all_ports ? kAllPortCandidates : kLinuxPortCandidates;
-      const auto port = socket.guest->driver().ports().pick(address.cid, tries);
+      const auto port = automatic_port(socket, address.cid);
       if (!port) return EADDRNOTAVAIL;
       address.port = *port;
     }
@@ -171,17 +176,18 @@ bool SocketRequests::is_local_cid(const Socket& socket, proto::Cid cid) const {
 }
 
 bool SocketRequests::take_name(Socket& socket, proto::Address address) {
-  while (Socket* holder = name_holder(socket, address)) {
-    if (sockets_.is_alive(*holder)) return false;
-  }
+  const bool taken =
+      socket.home == Home::kHost ? host_name_taken(address) : sockets_.first_alive([&] {
+        return socket.guest->driver().ports().holder(address.cid, address.port);
+      }) != nullptr;
+  if (taken) return false;
   socket.local = address;
   sockets_.hold_name(socket);
   return true;
 }
 
-Socket* SocketRequests::name_holder(const Socket& socket, const proto::Address& address) {
-  if (socket.home == Home::kHost) return sockets_.host().holder(address);
-  return socket.guest->driver().ports().holder(address.cid, address.port);
+bool SocketRequests::host_name_taken(const proto::Address& address) {
+  return sockets_.first_alive([&] { return sockets_.host().holder(address); }) != nullptr;
 }
 
 // ---- listen -------------------------------------------------------------------------------------
@@ -201,7 +207,7 @@ int SocketRequests::listen(Socket& socket, int a, int backlog) {
   }
   if (socket.kind == AddressKind::kHyperV && socket.home == Home::kHost) {
     sockets_.host().release(socket);
-    const bool taken = sockets_.host().holder(socket.local) != nullptr;
+    const bool taken = host_name_taken(socket.local);
     sockets_.host().hold(socket);
     if (taken) return EADDRINUSE;
   }
@@ -265,7 +271,7 @@ int SocketRequests::choose_home_for_connect(Socket& socket, const proto::Address
     return 0;
   }
   if (socket.state == EndpointState::kBound) {
-    if (sockets_.host().holder(socket.local) != nullptr) return EADDRINUSE;
+    if (host_name_taken(socket.local)) return EADDRINUSE;
     sockets_.release_name(socket);
     socket.guest = nullptr;
     sockets_.assign_host(socket);
@@ -283,9 +289,7 @@ int SocketRequests::name_dialer(Socket& socket) {
     take_name(socket, proto::vsock_address(proto::kCidAny, sockets_.host().pick_port()));
   }
   if (socket.home != Home::kHost && socket.local.port == proto::Port{}) {
-    const std::uint32_t tries =
-        socket.quirks().scans_all_ports ? kAllPortCandidates : kLinuxPortCandidates;
-    const auto port = socket.guest->driver().ports().pick(proto::kCidAny, tries);
+    const auto port = automatic_port(socket, proto::kCidAny);
     if (!port) return EADDRNOTAVAIL;
     socket.local = {.kind = socket.kind, .cid = proto::kCidAny, .port = *port};
     sockets_.hold_name(socket);
@@ -384,7 +388,7 @@ int SocketRequests::start_from_host(Socket& socket, const proto::Address& target
 
 void SocketRequests::dial_loopback(Socket& socket, Socket* listener) {
   if (listener != nullptr) return sockets_.connect_loopback(socket, *listener);
-  sockets_.connect_failed(socket, socket.kind == AddressKind::kHyperV ? ECONNREFUSED : ECONNRESET);
+  sockets_.connect_failed(socket, socket.refusal());
 }
 
 int SocketRequests::cancel_connect(Socket& socket) {

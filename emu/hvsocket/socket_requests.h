@@ -51,7 +51,7 @@ class SocketRequests {
   int choose_home_for_connect(Socket& socket, const proto::Address& target);
   bool is_local_cid(const Socket& socket, proto::Cid cid) const;
   bool take_name(Socket& socket, proto::Address address);
-  Socket* name_holder(const Socket& socket, const proto::Address& address);
+  bool host_name_taken(const proto::Address& address);
   int name_dialer(Socket& socket);
   int start(Socket& socket, const proto::Address& target);
   int start_from_guest(Socket& socket, const proto::Address& target);

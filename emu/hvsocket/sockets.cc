@@ -60,7 +60,6 @@ tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
   });
   sockets_.emplace(cookie, std::move(socket));
   counters_.add(Counter::kSocketsCreated);
-  publish(born);
   return Born{&born, std::move(carrier->a)};
 }
 

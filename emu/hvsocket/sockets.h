@@ -58,14 +58,14 @@ class Sockets {
   EndpointRegistry& registry() { return registry_; }
   const EndpointRegistry& registry() const { return registry_; }
   const Plug& plug() const { return plug_; }
-  Counters& counters() { return counters_; }
   const std::unordered_map<std::uint64_t, std::unique_ptr<Socket>>& all() const { return sockets_; }
 
   struct Born {
     Socket* socket;
     OwnedFd a;
   };
-  // A fresh socket and its end A. Error: ENFILE (table full), EMFILE, ENOMEM.
+  // A fresh socket and its end A; the caller settles where it belongs and publishes it. Error: ENFILE
+  // (entries or descriptors are used up), ENOMEM.
   tl::expected<Born, int> create(const SocketSpec& spec);
   Socket* find(std::uint64_t cookie) const;
 
@@ -104,9 +104,17 @@ class Sockets {
   // The guest is withdrawn: its connects fail and its listeners end, both with ENODEV.
   void end_guest(const Guest& guest);
 
-  // False: its last close had happened, unnoticed so far, and has been dealt with now. Whoever is about
-  // to refuse a name, or to connect to a listener, asks: a close is over when close() returns.
+  // False: its last close had happened, unnoticed so far, and has been dealt with now. Whoever is
+  // about to refuse a name, or to connect to a listener, asks: a close is over when close() returns.
   bool is_alive(Socket& socket);
+  // What `find` finds once the dead are dealt with; it is asked again after each of them.
+  template <typename Find>
+  Socket* first_alive(Find find) {
+    while (Socket* found = find()) {
+      if (is_alive(*found)) return found;
+    }
+    return nullptr;
+  }
 
   // Runs the buses until they are quiet; no pump. A request handler calls it to learn what its
   // connect came to.

@@ -39,7 +39,6 @@ class Stream {
   bool fin_sent = false;
   bool peer_closed =
       false;  // the peer writes no more, whether or not it said so: after the ring, end of file
-  bool waits_for_space = false;
   std::uint64_t signals_sent = 0;
   std::uint64_t signals_received = 0;
 

@@ -54,8 +54,7 @@ enum EndpointFlags : std::uint8_t {
 
 // Behaviour that the shim itself decides, from the profile's quirk table.
 enum EndpointQuirks : std::uint32_t {
-  kQuirkNoPeek = 1,                 // MSG_PEEK: EOPNOTSUPP once data is there (Q1)
-  kQuirkPeernameAfterShutdown = 2,  // getpeername() still works after a local shutdown (not Q16)
+  kQuirkNoPeek = 1,  // MSG_PEEK: EOPNOTSUPP once data is there (Q1)
 };
 
 // One socket. 256 bytes.

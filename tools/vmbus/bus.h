@@ -2,6 +2,8 @@
 #ifndef VMBUS_TOOLS_VMBUS_BUS_H_
 #define VMBUS_TOOLS_VMBUS_BUS_H_
 
+#include <fmt/format.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -36,6 +38,20 @@ int with_started_bus(const std::string& socket, const UseBus& use);  // starts a
 int report_from_bus(const std::string& socket, bool json, const UseBus& use);
 
 void print(const Json& json);
+
+// Fetches a report and prints it: for scripts with `json`, otherwise for people.
+template <typename Report>
+Outcome<void> show_report(client::Connection& bus, const control::Request& request, bool json,
+                          Json (*as_json)(const Report&), std::string (*as_text)(const Report&)) {
+  Report report;
+  if (const auto fetched = fetch(bus, request, &report); !fetched) return fetched;
+  if (json) {
+    print(as_json(report));
+  } else {
+    fmt::print("{}", as_text(report));
+  }
+  return {};
+}
 
 }  // namespace vmbus::tools
 

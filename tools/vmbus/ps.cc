@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <memory>
 
 #include "tools/vmbus/bus.h"
@@ -27,14 +25,7 @@ struct Options {
 Outcome<void> show(client::Connection& bus, bool json) {
   control::Request request;
   request.mutable_get_sockets();
-  control::SocketReport report;
-  if (const auto fetched = fetch(bus, request, &report); !fetched) return fetched;
-  if (json) {
-    print(sockets_json(report));
-  } else {
-    fmt::print("{}", sockets_text(report));
-  }
-  return {};
+  return show_report(bus, request, json, sockets_json, sockets_text);
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 // The daemon's reports as text for people and as JSON for scripts. Pure.
 //
 // JSON        Keys are the field names of control.proto; they are never renamed. Every key is
-// always
-//             there. Numbers are numbers, 64-bit ones too.
+//             always there. Numbers are numbers, 64-bit ones too.
 #ifndef VMBUS_TOOLS_VMBUS_REPORTS_H_
 #define VMBUS_TOOLS_VMBUS_REPORTS_H_
 

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <memory>
 
 #include "tools/vmbus/bus.h"
@@ -24,14 +22,7 @@ struct Options {
 Outcome<void> show(client::Connection& bus, bool json) {
   control::Request request;
   request.mutable_get_status();
-  control::StatusReport report;
-  if (const auto fetched = fetch(bus, request, &report); !fetched) return fetched;
-  if (json) {
-    print(status_json(report));
-  } else {
-    fmt::print("{}", status_text(report));
-  }
-  return {};
+  return show_report(bus, request, json, status_json, status_text);
 }
 
 }  // namespace

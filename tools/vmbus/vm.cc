@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <memory>
 #include <string>
 
@@ -39,14 +37,7 @@ Outcome<void> add(client::Connection& bus, const VmSpec& spec) {
 Outcome<void> list(client::Connection& bus, bool json) {
   control::Request request;
   request.mutable_vm_list();
-  control::VmReport report;
-  if (const auto fetched = fetch(bus, request, &report); !fetched) return fetched;
-  if (json) {
-    print(guests_json(report));
-  } else {
-    fmt::print("{}", guests_text(report));
-  }
-  return {};
+  return show_report(bus, request, json, guests_json, guests_text);
 }
 
 Outcome<void> remove(client::Connection& bus, const std::string& name, bool force) {
