@@ -210,6 +210,19 @@ TEST_P(EventLoopTest, EndingAWatchLetsGoOfTheFile) {
   EXPECT_NE(poll_now(pair.far) & POLLHUP, 0) << "the peer must see the close at once";
 }
 
+TEST_P(EventLoopTest, EndingAWatchThatIsAboutToReportLetsGoOfTheFileToo) {
+  for (int i = 0; i < 100; ++i) {
+    Pair pair = make_pair();
+    const WatchId watch = note(pair.near, EPOLLIN);
+    loop_->run_once(0ms);
+    send_byte(pair.far);  // the report is under way
+    loop_->unwatch(watch);
+    pair.near.reset();
+    ASSERT_EQ(::send(pair.far.get(), "x", 1, MSG_NOSIGNAL), -1) << "somebody holds the other end";
+    ASSERT_EQ(errno, EPIPE);
+  }
+}
+
 TEST_P(EventLoopTest, AStaleIdDoesNotReachTheNextWatch) {
   const Pair first = make_pair();
   const Pair second = make_pair();

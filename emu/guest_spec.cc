@@ -41,6 +41,7 @@ tl::unexpected<std::string> bad_cid(std::string_view value) {
 std::optional<Flavour> parse_flavour(std::string_view text) {
   if (text.empty() || text == "linux") return Flavour::kLinux;
   if (text == "freebsd") return Flavour::kFreeBsd;
+  if (text == "wsl") return Flavour::kWsl;
   return std::nullopt;
 }
 
@@ -60,7 +61,7 @@ std::string_view* field_named(Fields& fields, std::string_view key) {
 }
 
 tl::expected<Fields, std::string> split(std::string_view text) {
-  constexpr std::string_view kForm = "NAME[,cid=N][,id=GUID][,flavour=linux|freebsd]";
+  constexpr std::string_view kForm = "NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl]";
   Fields fields;
   std::size_t comma = std::min(text.find(','), text.size());
   fields.name = text.substr(0, comma);
@@ -100,7 +101,7 @@ tl::expected<GuestSpec, std::string> make_guest_spec(std::string_view name, std:
       return bad("VM id", vm_id, "a GUID that is no HV_GUID_ constant");
   }
   const auto parsed_flavour = parse_flavour(flavour);
-  if (!parsed_flavour) return bad("flavour", flavour, "linux or freebsd");
+  if (!parsed_flavour) return bad("flavour", flavour, "linux, freebsd or wsl");
   spec.flavour = *parsed_flavour;
   return spec;
 }

@@ -25,7 +25,7 @@ struct GuestSpec {
 tl::expected<GuestSpec, std::string> make_guest_spec(std::string_view name, std::uint32_t cid,
                                                      std::string_view vm_id,
                                                      std::string_view flavour);
-// From NAME[,cid=N][,id=GUID][,flavour=linux|freebsd].
+// From NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl].
 tl::expected<GuestSpec, std::string> parse_guest_spec(std::string_view text);
 
 }  // namespace vmbus::emu

@@ -65,7 +65,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadSpec{"x,id=123", "'123'", "a GUID like"},
                     BadSpec{"x,id=00000000-0000-0000-0000-000000000000", "0000", "HV_GUID_"},
                     BadSpec{"x,id=a42e7cda-d03f-480c-9cc2-a4de20abb878", "a42e7cda", "HV_GUID_"},
-                    BadSpec{"x,flavour=windows", "'windows'", "linux or freebsd"},
+                    BadSpec{"x,flavour=windows", "'windows'", "linux, freebsd or wsl"},
                     BadSpec{"x,colour=red", "'x,colour=red'", "[,cid=N]"},
                     BadSpec{"x,", "'x,'", "NAME[,cid=N]"}, BadSpec{"x,cid=", "'x,cid='", "NAME["},
                     BadSpec{"x,cid", "'x,cid'", "NAME["},

@@ -7,9 +7,10 @@
 // Ending      The kernel may end a request (completion queue full). Its last completion lacks
 //             IORING_CQE_F_MORE and the loop arms it again, which reports at once if the
 //             descriptor is ready: nothing is lost.
-// References  A poll request keeps its file open, and with deferred task work a removal takes
-//             effect only when the ring is entered. disarm() therefore enters it at once, so that
-//             the close() that follows is the last.
+// References  A poll request keeps its file open, and with deferred task work its end takes effect
+//             only when the ring is entered. disarm() therefore enters it at once, so that the
+//             close() that follows is the last. Requests end by cancellation: IORING_OP_POLL_REMOVE
+//             leaves one alone that is about to report, and its file would stay open for good.
 #include <liburing.h>
 #include <sys/epoll.h>
 
@@ -63,7 +64,7 @@ class UringBackend final : public LoopBackend {
  private:
   void remove(std::uint64_t key) {
     io_uring_sqe* sqe = next_sqe();
-    ::io_uring_prep_poll_remove(sqe, key);
+    ::io_uring_prep_cancel64(sqe, key, 0);
     ::io_uring_sqe_set_data64(sqe, kNoKey);
   }
 
@@ -81,6 +82,7 @@ class UringBackend final : public LoopBackend {
   void enter() { check(::io_uring_submit_and_get_events(&ring_)); }
 
   void sleep(std::optional<std::chrono::nanoseconds> timeout) {
+    if (timeout == std::chrono::nanoseconds::zero()) return enter();  // arms no timer
     io_uring_cqe* first = nullptr;
     __kernel_timespec limit{};
     if (timeout) {

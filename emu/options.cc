@@ -111,7 +111,8 @@ void describe(CLI::App& app, Words& words, DaemonOptions& options) {
   app.add_flag("--foreground", options.foreground, "stay in this terminal, log to standard error");
   app.add_option("--loop", words.loop, "how to wait for events: auto, io_uring or epoll")
       ->type_name("BACKEND");
-  app.add_option("--vm", words.guests, "a guest: NAME[,cid=N][,id=GUID][,flavour=linux|freebsd]")
+  app.add_option("--vm", words.guests,
+                 "a guest: NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl]")
       ->type_name("GUEST")
       ->take_all();
   app.add_option("--log", words.log, fmt::format("how much to log: {}", kLogLevels))

@@ -89,7 +89,9 @@ class GuestChannelEvents {
   virtual void on_unloaded(Partition& guest) = 0;
 };
 
-enum class Flavour { kLinux, kFreeBsd };
+// Which system a guest's programs expect. kWsl: Linux, on a host that lets only listeners on its own
+// VM id serve it.
+enum class Flavour { kLinux, kFreeBsd, kWsl };
 
 struct PartitionConfig {
   std::string name;

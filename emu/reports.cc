@@ -21,6 +21,18 @@ using proto::EndpointState;
 
 constexpr std::uint32_t kMaxChannels = proto::kMaxRelid.value;
 
+const char* flavour_name(Flavour flavour) {
+  switch (flavour) {
+    case Flavour::kLinux:
+      return "linux";
+    case Flavour::kFreeBsd:
+      return "freebsd";
+    case Flavour::kWsl:
+      return "wsl";
+  }
+  return "";
+}
+
 std::string_view family_text(AddressKind kind) {
   switch (kind) {
     case AddressKind::kHyperV:
@@ -121,7 +133,7 @@ void describe_socket(const Socket& socket, control::SocketReport::Socket* report
   }
   report->set_pid(socket.pid);
   report->set_program(socket.program);
-  report->set_profile(std::string(socket.profile.name));
+  report->set_profile(socket.profile.text);
   report->set_bytes_sent(socket.bytes_sent);
   report->set_bytes_received(socket.bytes_received);
   if (socket.stream != nullptr) describe_stream(socket, report);
@@ -158,7 +170,7 @@ void report_guests(const Sockets& sockets,
     report->set_name(guest->config().name);
     report->set_vm_id(proto::to_text(guest->config().vm_id).c_str());
     report->set_cid(guest->config().cid);
-    report->set_flavour(guest->config().flavour == Flavour::kFreeBsd ? "freebsd" : "linux");
+    report->set_flavour(flavour_name(guest->config().flavour));
     if (status.connected) {
       report->set_vmbus_version(std::string(proto::version_name(status.version)));
     }

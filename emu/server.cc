@@ -110,9 +110,11 @@ void Server::on_client_gone(const Client& client) {
 void Server::leave_if_idle() {
   if (!options_.leave_when_idle || control_ == nullptr) return;
   loop_.post([this] {
-    bool permanent = false;
-    for (const auto& guest : sockets_.guests().all()) permanent |= guest->permanent;
-    const bool used = permanent || control_->connections() != 0 || !sockets_.all().empty();
+    // A private bus is its command's, whatever that adds to it: nobody else could ever end it.
+    bool kept = false;
+    for (const auto& guest : sockets_.guests().all()) kept |= guest->permanent;
+    kept &= !client::is_private_bus(options_.bus);
+    const bool used = kept || control_->connections() != 0 || !sockets_.all().empty();
     if (!used && directory_->leave_if_unused()) loop_.stop();
   });
 }
@@ -182,6 +184,7 @@ HandlerReply Server::create_socket(const Client& client, const control::CreateSo
                                 .protocol = call.protocol(),
                                 .partition = call.partition().empty() ? "auto" : call.partition(),
                                 .profile = call.profile(),
+                                .quirks = call.quirks(),
                                 .pid = static_cast<std::uint32_t>(client.pid),
                                 .program = client.program});
   if (!born) return error_reply(born.error());
@@ -208,6 +211,7 @@ HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& re
   } else if (request.has_set_option()) {
     const control::SetOption& call = request.set_option();
     error = requests_.set_option(socket, call.level(), call.option(), bytes_of(call.value()));
+    if (error == 0) requests_.take_back(socket, a);
   } else if (request.has_take_error()) {
     reply.message.mutable_took_error()->set_so_error(requests_.take_error(socket));
   } else {

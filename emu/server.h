@@ -1,7 +1,8 @@
 // Server: the composition root: the one place that knows every part of the daemon, and what a
 // request of control.proto means to them.
 //
-// Users       Control connections, carriers that are open somewhere, and guests made by hand. A
+// Users       Control connections, carriers that are open somewhere, and guests made by hand (on a
+//             private bus these do not count: it ends with the command that it was made for). A
 //             daemon that was started for a program leaves with the last of them; one started by
 //             hand stays until `vmbus stop` or a signal.
 // Threads     One, the loop's.

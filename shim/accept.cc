@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "emu/protocol/carrier.h"
-#include "shim/control_connection.h"
 #include "shim/daemon_client.h"
 #include "shim/real.h"
 #include "shim/socket.h"
@@ -16,40 +15,28 @@ namespace {
 
 using proto::EndpointState;
 
-// A full descriptor table must leave the connection in the queue, but a message loses its
-// descriptor then; so a slot is proved first, with a duplicate of something other than the listener
-// (epoll would remember that one).
-long prove_free_slot() {
-  const long fd = real::call(SYS_fcntl, control_descriptor(), F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return fd;
-  real::call(SYS_close, fd);
-  return 0;
-}
-
-// Takes the next connection without waiting: a descriptor, or -errno (-EAGAIN: another thread was
-// faster).
-long take_connection(int listener, int flags) {
-  unsigned char byte = 0;
-  iovec part{&byte, sizeof byte};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const int receive_flags =
-      MSG_DONTWAIT | ((flags & SOCK_CLOEXEC) != 0 ? static_cast<int>(MSG_CMSG_CLOEXEC) : 0);
-  const long count = real::call(SYS_recvmsg, listener, &message, receive_flags);
-  if (count < 0) return count;
-  if (count == 0) return -ECONNRESET;
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (byte != proto::kAcceptByte || header == nullptr || header->cmsg_type != SCM_RIGHTS) {
-    return -EMFILE;  // the slot was taken after it had been proved
+// A message of a listener's carrier: one byte, and a connection's descriptor.
+class ConnectionMessage {
+ public:
+  msghdr* header() { return &message_; }
+  // What recvmsg() brought, after it gave `count`: the descriptor, or -errno. REQUIRES: not the end.
+  long descriptor(long count) const {
+    if (count < 0) return count;
+    const cmsghdr* rights = CMSG_FIRSTHDR(&message_);
+    if (byte_ != proto::kAcceptByte || rights == nullptr || rights->cmsg_type != SCM_RIGHTS) {
+      return -EMFILE;  // there was no slot for it
+    }
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+    return fd;
   }
-  int accepted = -1;
-  std::memcpy(&accepted, CMSG_DATA(header), sizeof accepted);
-  return accepted;
-}
+
+ private:
+  unsigned char byte_ = 0;
+  iovec part_{&byte_, sizeof byte_};
+  alignas(cmsghdr) char control_[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message_{nullptr, 0, &part_, 1, control_, sizeof control_, 0};
+};
 
 long register_accepted(int fd, FdEntry entry, int flags) {
   if ((flags & SOCK_NONBLOCK) != 0) real::call(SYS_fcntl, fd, F_SETFL, O_RDWR | O_NONBLOCK);
@@ -60,15 +47,36 @@ long register_accepted(int fd, FdEntry entry, int flags) {
 
 }  // namespace
 
-// One byte is there, or an error. Interrupted, restarted and timed out exactly as accept() is.
+// A copy of the connection that is first in the queue, or -errno. Interrupted, restarted and timed
+// out exactly as accept() is. The message stays where it is: a full descriptor table loses nothing.
 long Socket::wait_for_connection() {
-  unsigned char byte = 0;
-  const long seen =
-      real::blocking(SYS_recvfrom, fd_, &byte, sizeof byte, MSG_PEEK, nullptr, nullptr);
-  if (seen != 0) return seen < 0 ? seen : 0;
+  ConnectionMessage message;
+  const long count =
+      real::blocking(SYS_recvmsg, fd_, message.header(), MSG_PEEK | MSG_CMSG_CLOEXEC);
+  if (count != 0) return message.descriptor(count);
   // A listener's carrier ends with its guest, and then the entry says why, or with the daemon.
   load();
   return endpoint_.so_error != 0 ? -endpoint_.so_error : -ECONNRESET;
+}
+
+// Takes the first connection out of the queue, without waiting: a descriptor, or -EAGAIN: another
+// thread was faster. `copy` is what wait_for_connection() gave. It is the answer where the message
+// cannot be taken: when it fills the last slot, and when another thread has closed the listener's
+// descriptor meanwhile; a kernel's accept() that waits outlives that and serves one more connection.
+long Socket::take_connection(int copy, int flags) const {
+  const int close_on_exec = (flags & SOCK_CLOEXEC) != 0 ? static_cast<int>(MSG_CMSG_CLOEXEC) : 0;
+  ConnectionMessage message;
+  long taken = -EBADF;
+  if (fd_table().find(fd_) == entry_) {
+    const long count = real::call(SYS_recvmsg, fd_, message.header(), MSG_DONTWAIT | close_on_exec);
+    taken = count == 0 ? -EAGAIN : message.descriptor(count);
+  }
+  if (taken >= 0 || taken == -EAGAIN) {
+    real::call(SYS_close, copy);
+    return taken;
+  }
+  if (close_on_exec == 0) real::call(SYS_fcntl, copy, F_SETFD, 0);
+  return copy;
 }
 
 long Socket::accept(sockaddr* address, socklen_t* length, int flags) {
@@ -80,9 +88,9 @@ long Socket::accept(sockaddr* address, socklen_t* length, int flags) {
   }
   long accepted = -EAGAIN;
   while (accepted == -EAGAIN) {
-    if (const long error = wait_for_connection()) return error;
-    if (const long error = prove_free_slot()) return error;
-    accepted = take_connection(fd_, flags);
+    const long first = wait_for_connection();
+    if (first < 0) return first;
+    accepted = take_connection(static_cast<int>(first), flags);
   }
   if (accepted < 0) return accepted;
   const int fd = static_cast<int>(accepted);

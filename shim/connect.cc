@@ -12,6 +12,12 @@ namespace {
 
 using proto::EndpointState;
 
+// FreeBSD leaves an interrupted attempt under way, and lets nobody wait for it again; Linux and
+// Windows abandon it.
+bool leaves_attempts(const proto::Endpoint& endpoint) {
+  return endpoint.family == kAfHypervFreeBsd;
+}
+
 }  // namespace
 
 long Socket::connect(const sockaddr* address, socklen_t length) {
@@ -19,7 +25,7 @@ long Socket::connect(const sockaddr* address, socklen_t length) {
   if (const int error = copy_address(address, length, &copy)) return -error;
   const bool nonblocking = real::is_nonblocking(fd_);
   if (endpoint_.state == EndpointState::kConnecting) {
-    return nonblocking ? -EALREADY : wait_for_attempt();
+    return nonblocking || leaves_attempts(endpoint_) ? -EALREADY : wait_for_attempt();
   }
   const int error = request_connect(fd_, entry_, &copy, length, nonblocking);
   if (error == EINPROGRESS && !nonblocking) return wait_for_attempt();
@@ -37,8 +43,7 @@ long Socket::wait_for_attempt() {
   const long result = real::blocking(SYS_ppoll, &wanted, 1, nullptr, nullptr, 0);
   if (result >= 0) return finish_attempt();
   if (result != -EINTR) return result;
-  // FreeBSD leaves the attempt pending; Linux and Windows abandon it.
-  if (endpoint_.family != kAfHypervFreeBsd) request_cancel_connect(fd_, entry_);
+  if (!leaves_attempts(endpoint_)) request_cancel_connect(fd_, entry_);
   if (load() && endpoint_.state == EndpointState::kConnected) return finish_attempt();
   return -EINTR;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -17,6 +18,10 @@ namespace {
 
 constinit std::atomic<int> g_descriptor{-1};
 constinit unsigned long long g_cookie = 0;
+
+// How long one step of a request may take: connecting, sending, waiting for the answer. The daemon
+// answers at once; only one that is stopped, or no daemon at all, gets here.
+constexpr timeval kPatience{10, 0};
 
 // High, but low enough that the kernel's descriptor array need not grow, select() can still be used
 // on what the program opens next, and RLIMIT_NOFILE is respected.
@@ -49,6 +54,20 @@ long connect_address(int fd, const char* path) {
   return real::call(SYS_connect, fd, &address, sizeof address);
 }
 
+// What a call on the connection gave, as this file's functions say it.
+int error_of(long result) {
+  switch (result) {
+    case 0:  // end of file
+    case -EPIPE:
+    case -ECONNRESET:
+      return EPIPE;
+    case -EAGAIN:
+      return ETIMEDOUT;
+    default:
+      return static_cast<int>(-result);
+  }
+}
+
 // "/proc/self/fd/N/bus" names a socket whose own path does not fit into an address.
 long connect_long_path(int fd, const char* path) {
   const char* slash = std::strrchr(path, '/');
@@ -77,11 +96,17 @@ long connect_long_path(int fd, const char* path) {
 
 }  // namespace
 
+void limit_waiting(int fd) {
+  real::call(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
+  real::call(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+}
+
 int control_descriptor() { return g_descriptor.load(std::memory_order_relaxed); }
 
 long connect_to_bus(const char* path) {
   const long fd = real::call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return fd;
+  limit_waiting(static_cast<int>(fd));
   const bool fits = std::strlen(path) < sizeof(sockaddr_un::sun_path);
   long result = fits ? connect_address(static_cast<int>(fd), path)
                      : connect_long_path(static_cast<int>(fd), path);
@@ -91,7 +116,7 @@ long connect_to_bus(const char* path) {
   }
   if (result == 0) return fd;
   real::call(SYS_close, fd);
-  return result;
+  return result == -EAGAIN ? -ETIMEDOUT : result;  // its queue of connections stayed full
 }
 
 void install_control(int fd) {
@@ -147,8 +172,7 @@ int send_record(const void* bytes, std::size_t size, int attached) {
   do {
     sent = real::call(SYS_sendmsg, control_descriptor(), &message, MSG_NOSIGNAL);
   } while (sent == -EINTR);
-  if (sent >= 0) return 0;
-  return sent == -ECONNRESET ? EPIPE : static_cast<int>(-sent);
+  return sent > 0 ? 0 : error_of(sent);
 }
 
 int receive_record(void* bytes, std::size_t* size, int* received) {
@@ -164,8 +188,7 @@ int receive_record(void* bytes, std::size_t* size, int* received) {
   do {
     count = real::call(SYS_recvmsg, control_descriptor(), &message, MSG_CMSG_CLOEXEC);
   } while (count == -EINTR);
-  if (count == 0 || count == -ECONNRESET) return EPIPE;
-  if (count < 0) return static_cast<int>(-count);
+  if (count <= 0) return error_of(count);
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
       header->cmsg_len == CMSG_LEN(sizeof(int))) {

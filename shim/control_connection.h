@@ -19,9 +19,13 @@ int control_descriptor();
 inline bool is_control(int fd) { return fd >= 0 && fd == control_descriptor(); }
 
 // A connected descriptor (low number, close-on-exec) to the bus at `path`, or -errno: EACCES if
-// somebody else's daemon answers, ENOENT or ECONNREFUSED if none does. A path too long for an
-// address goes through /proc/self/fd.
+// somebody else's daemon answers, ENOENT or ECONNREFUSED if none does, ETIMEDOUT if it takes no
+// connections. A path too long for an address goes through /proc/self/fd.
 long connect_to_bus(const char* path);
+// Whatever is at the other end of `fd`, sending and receiving end with ETIMEDOUT: our lock is held
+// and signals are blocked meanwhile, so the program could not even be interrupted. (connect_to_bus()
+// does this itself.)
+void limit_waiting(int fd);
 
 // Takes `fd` over: gives it a high number and remembers it.
 void install_control(int fd);
@@ -35,7 +39,8 @@ void drop_control();
 void vacate(int target);
 
 // One record each way. `attached` and `*received` are descriptors, -1 for none; a received one is
-// close-on-exec. 0 or an errno value; EPIPE when the daemon is gone.
+// close-on-exec. 0 or an errno value; EPIPE when the daemon is gone, ETIMEDOUT when it does not answer
+// in time (the answer may come yet: the connection is of no more use).
 int send_record(const void* bytes, std::size_t size, int attached);
 int receive_record(void* bytes, std::size_t* size, int* received);
 

@@ -76,9 +76,10 @@ long create_socket(int family, int type, int protocol) {
   if (!owns_memory()) return certain ? -EAFNOSUPPORT : kNotOurs;
   const int unconnected = connect_to_daemon(certain ? Start::kIfNeeded : Start::kNever);
   if (unconnected != 0) return certain ? -unconnected : kNotOurs;
-  if (const int refused = refuse_socket(family, type, protocol)) {
-    return certain ? -refused : kNotOurs;
-  }
+  // Whether 43 is ours, and so its protocols, the daemon says.
+  const int refused = refuse_socket(family, type, protocol);
+  const bool daemon_refuses = !certain && refused == EPROTONOSUPPORT;
+  if (refused != 0 && !daemon_refuses) return certain ? -refused : kNotOurs;
   NewCarrier made;
   const int error = request_socket(family, type & kTypeMask, protocol, &made);
   if (error == EAFNOSUPPORT && !certain) return kNotOurs;

@@ -99,6 +99,7 @@ int adopt() {
   int ends[2] = {-1, -1};
   const long made = real::call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
   if (made < 0) return static_cast<int>(-made);
+  limit_waiting(ends[0]);
   Request request{};
   request.which_body = vmbus_control_Request_adopt_tag;
   const int error = send_request(request, ends[1]);
@@ -135,17 +136,37 @@ int prepare() {
   return error != 0 ? error : fd_table().reserve();
 }
 
+// A daemon that let us wait in vain is left alone for a while: whoever looks at many descriptors in
+// a row (passing.h) must not wait for each.
+constexpr std::int64_t kMutePauseNs = 1'000'000'000;
+constinit std::int64_t g_mute_at_ns = 0;
+
+// The daemon is gone, or as good as gone: a later request may try a new connection.
+bool lost_daemon(int error) {
+  if (error != EPIPE && error != ETIMEDOUT) return false;
+  if (error == ETIMEDOUT) {
+    log_line({"the daemon does not answer"});
+    g_mute_at_ns = real::now_ns();
+  }
+  drop_control();
+  return true;
+}
+
+int connect_anew(Start start) {
+  int error = EPIPE;
+  if (control_is_intact()) error = adopt();
+  if (error == 0) return 0;
+  drop_control();
+  // One that is mute would be so by another connection, too.
+  return error == ETIMEDOUT ? error : connect_by_path(start);
+}
+
 int ensure_connected(Start start) {
   if (environment().bad_variable != nullptr) return EINVAL;
-  int error = EPIPE;
-  if (control_is_intact()) {
-    if (owns_connection()) return 0;
-    error = adopt();
-  }
-  if (error != 0) {
-    drop_control();
-    error = connect_by_path(start);
-  }
+  if (owns_connection() && control_is_intact()) return 0;
+  if (g_mute_at_ns != 0 && real::now_ns() - g_mute_at_ns < kMutePauseNs) return EAFNOSUPPORT;
+  const int error = connect_anew(start);
+  lost_daemon(error);
   set_owns_connection(error == 0);
   const bool program_is_full = error == EMFILE || error == ENFILE || error == ENOMEM;
   return error == 0 || program_is_full ? error : EAFNOSUPPORT;
@@ -154,7 +175,7 @@ int ensure_connected(Start start) {
 // ---- requests about a socket
 // -----------------------------------------------------------------------------
 
-// The connection's errors and the reply's become one; a dead daemon is ECONNRESET.
+// The connection's errors and the reply's become one; a dead or mute daemon is ECONNRESET.
 int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply) {
   LockedSection lock;
   if (ensure_connected(Start::kNever) != 0) return ECONNRESET;
@@ -163,9 +184,7 @@ int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply) {
   const int error = exchange(request, fd, reply, &received);
   if (received >= 0) real::call(SYS_close, received);
   if (error == 0) return reply->error;
-  if (error != EPIPE) return error;
-  drop_control();
-  return ECONNRESET;
+  return lost_daemon(error) ? ECONNRESET : error;
 }
 
 int ask_about(int fd, FdEntry entry, const Request& request) {
@@ -231,6 +250,7 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
   LockedSection lock;
   set_text(request.body.create_socket.partition, environment().partition.data());
   set_text(request.body.create_socket.profile, environment().profile.data());
+  set_text(request.body.create_socket.quirks, environment().quirks.data());
   // The daemon may have died since the last request, unnoticed: then a new one makes the socket.
   int error = EPIPE;
   for (int attempt = 0; attempt < 2 && error == EPIPE; ++attempt) {
@@ -238,8 +258,7 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
     Reply reply{};
     int fd = -1;
     error = exchange(request, -1, &reply, &fd);
-    if (error == EPIPE) drop_control();
-    if (error != 0) continue;
+    if (lost_daemon(error) || error != 0) continue;
     if (reply.error == 0) return read_new_carrier(reply, fd, made);
     if (reply.error == EINVAL) {
       log_line({"VMBUS_PARTITION=", environment().partition.data(),
@@ -247,7 +266,7 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
     }
     return reply.error;
   }
-  return error == EPIPE ? EAFNOSUPPORT : error;
+  return error == EPIPE || error == ETIMEDOUT ? EAFNOSUPPORT : error;
 }
 
 bool has_carrier_tag(int fd) { return proto::is_carrier_tag(carrier_tag_of(fd)); }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,9 @@ constexpr std::size_t kPathBytes = 4096;
 constexpr std::size_t kMaxVariables = 4096;  // environment variables handed to the daemon
 constexpr int kReadyDescriptor = 3;          // in the daemon
 constexpr long kReadyTimeoutSeconds = 10;
+// For the lock: whoever holds it may wait that long for a daemon of its own.
+constexpr std::int64_t kLockPatienceNs = 2 * kReadyTimeoutSeconds * 1'000'000'000;
+constexpr long kLockPollNs = 10'000'000;
 constexpr std::int64_t kRetryAfterNs = 1'000'000'000;
 
 // A path in static storage, protected by the lock: the program's stack may be a signal handler's 8
@@ -189,23 +193,35 @@ bool start_daemon(const char* socket_path) {
 // ---- the lock
 // --------------------------------------------------------------------------------------------
 
-// The directory must be ours alone to write, so that nobody else can plant a socket or hold the
-// lock.
+// The directory must be ours and nobody else's, so that nobody can plant a socket or hold the lock;
+// vmbusd insists on the same.
 bool prepare_directory(const char* socket_path) {
   static constinit Path directory;
   const char* slash = std::strrchr(socket_path, '/');
-  const auto bytes = static_cast<std::size_t>(slash - socket_path);
-  if (bytes == 0 || !directory.assign(socket_path, bytes, "")) return false;
+  // "/bus" is in "/".
+  const auto bytes = std::max<std::size_t>(1, static_cast<std::size_t>(slash - socket_path));
+  if (!directory.assign(socket_path, bytes, "")) return false;
   real::call(SYS_mkdirat, AT_FDCWD, directory.text(), 0700);
   struct stat status {};
   const long result =
       real::call(SYS_newfstatat, AT_FDCWD, directory.text(), &status, AT_SYMLINK_NOFOLLOW);
-  const bool safe = result == 0 && S_ISDIR(status.st_mode) && (status.st_mode & 022) == 0 &&
+  const bool safe = result == 0 && S_ISDIR(status.st_mode) && (status.st_mode & 077) == 0 &&
                     status.st_uid == static_cast<uid_t>(real::call(SYS_geteuid));
-  if (!safe)
-    log_line(
-        {directory.text(), ": want a directory that is yours and that nobody else may write to"});
+  if (!safe) log_line({directory.text(), ": want a directory that is yours, with mode 0700"});
   return safe;
+}
+
+// Not with a flock() that waits: a process that was stopped while it holds the lock would stop us,
+// who have every signal blocked.
+long wait_for_lock(long fd) {
+  const std::int64_t end_ns = real::now_ns() + kLockPatienceNs;
+  const timespec pause{0, kLockPollNs};
+  long result = 0;
+  while (true) {
+    result = real::call(SYS_flock, fd, LOCK_EX | LOCK_NB);
+    if (result != -EAGAIN || real::now_ns() >= end_ns) return result;
+    real::call(SYS_nanosleep, &pause, nullptr);
+  }
 }
 
 long lock_starter(const char* socket_path) {
@@ -214,11 +230,11 @@ long lock_starter(const char* socket_path) {
   const long fd = real::call(SYS_openat, AT_FDCWD, path.text(),
                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return fd;
-  long result = 0;
-  do {
-    result = real::call(SYS_flock, fd, LOCK_EX);
-  } while (result == -EINTR);
-  return fd;
+  const long result = wait_for_lock(fd);
+  if (result == 0) return fd;
+  log_line({"cannot lock ", path.text()}, static_cast<int>(-result));
+  real::call(SYS_close, fd);
+  return result;
 }
 
 bool nobody_listens(long connected) { return connected == -ENOENT || connected == -ECONNREFUSED; }
@@ -230,12 +246,6 @@ long connect_or_start_locked(const char* path) {
   return connect_to_bus(path);
 }
 
-std::int64_t now_ns() {
-  timespec now{};
-  real::call(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
-}
-
 constinit std::int64_t g_failed_at_ns = 0;
 
 }  // namespace
@@ -243,7 +253,7 @@ constinit std::int64_t g_failed_at_ns = 0;
 long connect_or_start(const char* path) {
   long connected = connect_to_bus(path);
   if (!nobody_listens(connected)) return connected;
-  if (g_failed_at_ns != 0 && now_ns() - g_failed_at_ns < kRetryAfterNs) return connected;
+  if (g_failed_at_ns != 0 && real::now_ns() - g_failed_at_ns < kRetryAfterNs) return connected;
   if (prepare_directory(path)) {
     const long lock = lock_starter(path);
     if (lock >= 0) {
@@ -251,7 +261,7 @@ long connect_or_start(const char* path) {
       real::call(SYS_close, lock);
     }
   }
-  g_failed_at_ns = connected < 0 ? now_ns() : 0;
+  g_failed_at_ns = connected < 0 ? real::now_ns() : 0;
   return connected;
 }
 

@@ -18,6 +18,8 @@
 namespace vmbus::shim {
 namespace {
 
+constexpr const char* kDevicePath = "/dev/vsock";
+constexpr const char* kDeviceName = "vsock";
 constexpr unsigned kMiscMajor = 10;
 constexpr unsigned kDeviceMinor = 121;  // dynamic on real systems
 constexpr mode_t kDeviceMode = S_IFCHR | 0666;
@@ -28,6 +30,31 @@ constexpr unsigned kBlockBytes = 4096;
 bool may_be_text(const char* path) {
   const auto address = reinterpret_cast<std::intptr_t>(path);
   return address >= 4096;
+}
+
+bool look(int directory, const char* path, struct stat* status) {
+  return real::call(SYS_newfstatat, directory, path, status, 0) == 0;
+}
+
+// Whether what comes before `name` in `path` is the folder /dev. One that is spelled longer than this
+// does not count; the node itself is known all the same (below).
+bool is_in_dev(int directory, const char* path, const char* name) {
+  char folder[256] = ".";
+  const auto bytes = static_cast<std::size_t>(name - path);
+  if (bytes >= sizeof folder) return false;
+  if (bytes > 0) std::memcpy(folder, path, bytes);
+  struct stat here;
+  struct stat dev;
+  return look(directory, folder, &here) && look(AT_FDCWD, "/dev", &dev) &&
+         here.st_dev == dev.st_dev && here.st_ino == dev.st_ino;
+}
+
+bool leads_to_node(int directory, const char* path) {
+  struct stat there;
+  struct stat node;
+  return look(directory, path, &there) && S_ISCHR(there.st_mode) &&
+         look(AT_FDCWD, kDevicePath, &node) && S_ISCHR(node.st_mode) &&
+         there.st_rdev == node.st_rdev;
 }
 
 // The CID depends on partition and profile, which are the daemon's to know: a socket of ours would
@@ -44,8 +71,13 @@ long local_cid(std::uint32_t* cid) {
 
 }  // namespace
 
-bool is_device_path(const char* path) {
-  return may_be_text(path) && std::strcmp(path, "/dev/vsock") == 0;
+bool is_device_path(int directory, const char* path) {
+  if (!may_be_text(path)) return false;
+  const char* slash = std::strrchr(path, '/');
+  const char* name = slash == nullptr ? path : slash + 1;
+  if (std::strcmp(name, kDeviceName) != 0) return false;
+  if (std::strcmp(path, kDevicePath) == 0) return true;
+  return is_in_dev(directory, path, name) || leads_to_node(directory, path);
 }
 
 long open_device(int flags) {
@@ -83,24 +115,26 @@ long refuse_local_cid(int fd) {
   return flags < 0 ? flags : -ENOTTY;
 }
 
-void describe_device(struct stat* status) {
-  *status = {};
-  status->st_mode = kDeviceMode;
-  status->st_nlink = 1;
-  status->st_ino = kDeviceMinor;
-  status->st_rdev = makedev(kMiscMajor, kDeviceMinor);
-  status->st_blksize = kBlockBytes;
+long describe_device(struct stat* status) {
+  struct stat device {};
+  device.st_mode = kDeviceMode;
+  device.st_nlink = 1;
+  device.st_ino = kDeviceMinor;
+  device.st_rdev = makedev(kMiscMajor, kDeviceMinor);
+  device.st_blksize = kBlockBytes;
+  return -copy_to_program(status, &device, sizeof device);
 }
 
-void describe_device(struct statx* status) {
-  *status = {};
-  status->stx_mask = STATX_BASIC_STATS;
-  status->stx_mode = kDeviceMode;
-  status->stx_nlink = 1;
-  status->stx_ino = kDeviceMinor;
-  status->stx_rdev_major = kMiscMajor;
-  status->stx_rdev_minor = kDeviceMinor;
-  status->stx_blksize = kBlockBytes;
+long describe_device(struct statx* status) {
+  struct statx device {};
+  device.stx_mask = STATX_BASIC_STATS;
+  device.stx_mode = kDeviceMode;
+  device.stx_nlink = 1;
+  device.stx_ino = kDeviceMinor;
+  device.stx_rdev_major = kMiscMajor;
+  device.stx_rdev_minor = kDeviceMinor;
+  device.stx_blksize = kBlockBytes;
+  return -copy_to_program(status, &device, sizeof device);
 }
 
 }  // namespace vmbus::shim

@@ -11,7 +11,10 @@ namespace vmbus::shim {
 
 inline constexpr unsigned long kGetLocalCid = 0x7b9;  // IOCTL_VM_SOCKETS_GET_LOCAL_CID
 
-bool is_device_path(const char* path);
+// Whether `path`, below `directory` if it is relative, names the node: as "/dev/vsock", as "vsock" in
+// whatever spelling of /dev, or as a "vsock" elsewhere that leads to it. No system call unless that
+// is the path's last component, and none that opens anything.
+bool is_device_path(int directory, const char* path);
 
 // A descriptor, or -errno: ENOENT without a daemon.
 long open_device(int flags);
@@ -21,8 +24,9 @@ long device_ioctl(unsigned long request, void* argument);
 // ENOTTY.
 long refuse_local_cid(int fd);
 
-void describe_device(struct stat* status);
-void describe_device(struct statx* status);
+// Into the program's memory: 0 or -EFAULT.
+long describe_device(struct stat* status);
+long describe_device(struct statx* status);
 
 }  // namespace vmbus::shim
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "emu/protocol/profile.h"
 #include "shim/raw_log.h"
 #include "shim/real.h"
 
@@ -13,7 +14,6 @@ namespace vmbus::shim {
 namespace {
 
 constexpr const char* kPartitions = "auto, host, or the name of a guest (at most 63 characters)";
-constexpr const char* kProfiles[] = {"default", "strict"};
 constexpr const char* kModes[] = {"auto", "pump"};
 constexpr const char* kLogOff[] = {"", "0", "off"};
 constexpr const char* kLogOn[] = {"1", "on", "error", "warn", "info", "debug", "trace"};
@@ -85,9 +85,17 @@ void parse_partition(GetVariable get, Environment* environment) {
 }
 
 void parse_profile(GetVariable get, Environment* environment) {
-  const char* profile = value_or(get, "VMBUS_PROFILE", kProfiles[0]);
-  if (!is_one_of(profile, kProfiles) || !append(&environment->profile, profile)) {
-    reject(environment, "VMBUS_PROFILE", profile, "default, strict");
+  const char* profile = value_or(get, "VMBUS_PROFILE", "default");
+  const auto column = proto::find_profile(profile);
+  if (!column || !append(&environment->profile, profile)) {
+    return reject(environment, "VMBUS_PROFILE", profile, "a profile; `vmbus profiles` lists them");
+  }
+  const char* quirks = value_or(get, "VMBUS_QUIRKS", "");
+  proto::QuirkValues values = proto::kProfileValues[*column];
+  const auto fault = proto::apply_settings(quirks, &values);
+  if (fault.kind != proto::SettingFault::Kind::kNone || !append(&environment->quirks, quirks)) {
+    reject(environment, "VMBUS_QUIRKS", quirks,
+           "NAME=VALUE,... as `vmbus profiles` lists them (at most 511 characters)");
   }
 }
 

@@ -15,7 +15,8 @@ struct Environment {
   // VMBUS_SOCKET, or where the daemon listens by default.
   std::array<char, kMaxPathBytes> socket_path{};
   std::array<char, 64> partition{};  // VMBUS_PARTITION: "auto", "host" or a guest's name
-  std::array<char, 16> profile{};    // VMBUS_PROFILE: "default" or "strict"
+  std::array<char, 16> profile{};    // VMBUS_PROFILE: a column of emu/protocol/quirk_table.inc
+  std::array<char, 512> quirks{};    // VMBUS_QUIRKS: NAME=VALUE,... of its rows
   bool log = false;                  // VMBUS_LOG
   // The first variable with a bad value, or null; the value, and what it may be, for people.
   const char* bad_variable = nullptr;

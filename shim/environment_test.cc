@@ -36,6 +36,7 @@ TEST(Environment, AnEmptyValueIsAnUnsetOne) {
   const auto environment = parse({{"VMBUS_SOCKET", ""},
                                   {"VMBUS_PARTITION", ""},
                                   {"VMBUS_PROFILE", ""},
+                                  {"VMBUS_QUIRKS", ""},
                                   {"VMBUS_MODE", ""},
                                   {"VMBUS_LOG", ""},
                                   {"XDG_RUNTIME_DIR", ""}});
@@ -66,6 +67,27 @@ TEST(Environment, PartitionAndProfileAreTaken) {
   EXPECT_STREQ(environment->partition.data(), "db");
   EXPECT_STREQ(environment->profile.data(), "strict");
   EXPECT_EQ(environment->bad_variable, nullptr);
+}
+
+TEST(Environment, EveryProfileAndItsSettingsAreTaken) {
+  for (const char* profile : {"default", "strict", "virtio", "freebsd", "windows"}) {
+    const auto environment =
+        parse({{"VMBUS_PROFILE", profile}, {"VMBUS_QUIRKS", "peek=off,vintage=6.6"}});
+    EXPECT_EQ(environment->bad_variable, nullptr) << profile;
+    EXPECT_STREQ(environment->profile.data(), profile);
+    EXPECT_STREQ(environment->quirks.data(), "peek=off,vintage=6.6");
+  }
+}
+
+TEST(Environment, ABadSettingIsABadValue) {
+  for (const char* quirks : {"peek", "peek=maybe", "peak=off", "peek=off,vintage=7"}) {
+    const auto environment = parse({{"VMBUS_QUIRKS", quirks}});
+    EXPECT_STREQ(environment->bad_variable, "VMBUS_QUIRKS") << quirks;
+    EXPECT_STREQ(environment->bad_value, quirks);
+  }
+  std::string too_long = "peek=off";
+  while (too_long.size() < 512) too_long += ",peek=off";
+  EXPECT_STREQ(parse({{"VMBUS_QUIRKS", too_long}})->bad_variable, "VMBUS_QUIRKS");
 }
 
 TEST(Environment, BadValuesNameTheVariable) {

@@ -7,6 +7,8 @@
 #define VMBUS_SHIM_INTERPOSE_H_
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -1,4 +1,5 @@
 // Calls that make, copy and end descriptors: the wrappers that keep the table right.
+#include <pthread.h>
 #include <stdarg.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -10,9 +11,6 @@
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
                               // namespace
-
-// libc's fclose() under its other exported name.
-extern "C" int _IO_fclose(FILE* file);
 
 namespace {
 
@@ -77,8 +75,9 @@ long close_range_around(unsigned first, unsigned last, unsigned control, unsigne
 
 int close(int fd) {
   if (is_control(fd) && owns_memory()) return real::answer_int(-EBADF);
+  pthread_testcancel();  // a thread that ends here has not closed anything
   forget(fd);
-  return real::answer_int(real::blocking(SYS_close, fd));
+  return real::answer_int(real::call(SYS_close, fd));
 }
 
 int __close(int fd) { return close(fd); }
@@ -87,12 +86,13 @@ int close_range(unsigned first, unsigned last, int flags) noexcept {
   const auto bits = static_cast<unsigned>(flags);
   const bool ends_here = (bits & (CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) == 0;
   const bool mine = owns_memory();
-  if (ends_here && mine) fd_table().clear_range(first, last);
   const int control = control_descriptor();
   const auto number = static_cast<unsigned>(control);
   const bool hit = mine && control >= 0 && first <= number && number <= last;
-  return real::answer_int(hit ? close_range_around(first, last, number, bits)
-                              : real::call(SYS_close_range, first, last, bits));
+  const long result = hit ? close_range_around(first, last, number, bits)
+                          : real::call(SYS_close_range, first, last, bits);
+  if (result == 0 && ends_here && mine) fd_table().clear_range(first, last);
+  return real::answer_int(result);
 }
 
 void closefrom(int first) noexcept {
@@ -134,12 +134,4 @@ int fcntl64(int fd, int command, ...) {
   void* argument = va_arg(arguments, void*);
   va_end(arguments);
   return fcntl_with(fd, command, argument);
-}
-
-int fclose(FILE* file) {
-  const int saved = errno;
-  const int fd = fileno(file);
-  errno = saved;
-  if (fd >= 0) forget(fd);
-  return _IO_fclose(file);
 }

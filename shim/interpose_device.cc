@@ -1,4 +1,5 @@
 // Paths: the wrappers that know "/dev/vsock" and pass everything else on.
+#include <pthread.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -13,16 +14,17 @@ namespace {
 bool takes_mode(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
 
 int open_at(int directory, const char* path, int flags, mode_t mode) {
-  if (is_device_path(path)) return real::answer_int(open_device(flags));
+  if (is_device_path(directory, path)) {
+    pthread_testcancel();
+    return real::answer_int(open_device(flags));
+  }
   return foreign_descriptor(real::blocking(SYS_openat, directory, path, flags, mode));
 }
 
 int stat_at(int directory, const char* path, struct stat* status, int flags) {
-  if (!is_device_path(path)) {
-    return real::answer_int(real::call(SYS_newfstatat, directory, path, status, flags));
-  }
-  describe_device(status);
-  return 0;
+  return real::answer_int(is_device_path(directory, path)
+                              ? describe_device(status)
+                              : real::call(SYS_newfstatat, directory, path, status, flags));
 }
 
 // On 64-bit machines stat64 is stat under another name.
@@ -82,6 +84,11 @@ int __openat64_2(int directory, const char* path, int flags) {
   return open_at(directory, path, flags, 0);
 }
 
+int creat(const char* path, mode_t mode) {
+  return open_at(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+int creat64(const char* path, mode_t mode) { return creat(path, mode); }
+
 int stat(const char* path, struct stat* status) noexcept {
   return stat_at(AT_FDCWD, path, status, 0);
 }
@@ -123,17 +130,15 @@ int __fxstatat64(int, int directory, const char* path, struct stat64* status, in
 
 int statx(int directory, const char* path, int flags, unsigned mask,
           struct statx* status) noexcept {
-  if (!is_device_path(path)) {
-    return real::answer_int(real::call(SYS_statx, directory, path, flags, mask, status));
-  }
-  describe_device(status);
-  return 0;
+  return real::answer_int(is_device_path(directory, path)
+                              ? describe_device(status)
+                              : real::call(SYS_statx, directory, path, flags, mask, status));
 }
 
 int access(const char* path, int mode) noexcept { return faccessat(AT_FDCWD, path, mode, 0); }
 
 int faccessat(int directory, const char* path, int mode, int flags) noexcept {
-  if (is_device_path(path)) return real::answer_int((mode & X_OK) != 0 ? -EACCES : 0);
+  if (is_device_path(directory, path)) return real::answer_int((mode & X_OK) != 0 ? -EACCES : 0);
   return real::answer_int(flags == 0 ? real::call(SYS_faccessat, directory, path, mode)
                                      : real::call(SYS_faccessat2, directory, path, mode, flags));
 }

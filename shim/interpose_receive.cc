@@ -5,6 +5,7 @@
 #include "shim/message_loop.h"
 #include "shim/passing.h"
 #include "shim/socket.h"
+#include "shim/user_memory.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
                               // namespace
@@ -22,10 +23,7 @@ bool is_legal_count(int count) { return count >= 0 && count <= IOV_MAX; }
 long receive_parts(int fd, const iovec* parts, int count, int flags) {
   Socket ours = Socket::hint(fd);
   if (!ours || !is_legal_count(count)) return kNotOurs;
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(parts);
-  message.msg_iovlen = static_cast<size_t>(count);
-  return ours.receive_message(&message, flags);
+  return ours.receive_parts(parts, static_cast<size_t>(count), flags);
 }
 
 }  // namespace
@@ -77,9 +75,14 @@ ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) 
 ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address,
                  socklen_t* address_length) {
   if (Socket ours = Socket::hint(fd)) {
-    if (address != nullptr && address_length == nullptr) return real::answer(-EFAULT);
     const long result = ours.receive(buffer, length, flags);
-    if (result >= 0 && address != nullptr) *address_length = 0;
+    if (result >= 0 && address != nullptr) {
+      socklen_t room = 0;
+      const socklen_t none = 0;
+      int error = read_length(address_length, &room);
+      if (error == 0) error = copy_to_program(address_length, &none, sizeof none);
+      if (error != 0) return real::answer(-error);
+    }
     if (result != kNotOurs) return real::answer(result);
   }
   return real::answer(

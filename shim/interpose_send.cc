@@ -2,6 +2,8 @@
 #include <limits.h>
 #include <sys/sendfile.h>
 
+#include <algorithm>
+
 #include "shim/interpose.h"
 #include "shim/message_loop.h"
 #include "shim/socket.h"
@@ -16,10 +18,23 @@ constexpr int kNoWait = 8;  // RWF_NOWAIT
 long send_parts(int fd, const iovec* parts, int count, int flags) {
   Socket ours = Socket::hint(fd);
   if (!ours || count < 0 || count > IOV_MAX) return kNotOurs;
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(parts);
-  message.msg_iovlen = static_cast<size_t>(count);
-  return ours.send_message(&message, flags);
+  return ours.send_parts(parts, static_cast<size_t>(count), flags, false);
+}
+
+// In pieces of what sendfile moves at once, so that none is sent after the peer is gone
+// (large_send.cc).
+long send_file(Socket& ours, int to, int from, off_t* offset, size_t count) {
+  constexpr size_t kPiece = 64 * 1024;
+  size_t sent = 0;
+  while (true) {
+    const size_t piece = std::min(count - sent, kPiece);
+    const long result = real::call(SYS_sendfile, to, from, offset, piece);
+    if (result <= 0) return sent > 0 ? static_cast<long>(sent) : result;
+    sent += static_cast<size_t>(result);
+    if (sent == count || static_cast<size_t>(result) < piece || !ours.takes_more()) {
+      return static_cast<long>(sent);
+    }
+  }
 }
 
 // What the kernel's own copying gave, unless the endpoint's entry explains it better.
@@ -98,9 +113,10 @@ ssize_t sendfile(int to, int from, off_t* offset, size_t count) noexcept {
   if (!ours) return real::answer(real::call(SYS_sendfile, to, from, offset, count));
   const long verdict = ours.check_send(count, 0, false);
   if (verdict != kNotOurs) return real::answer(verdict);
-  const long result = real::call(SYS_sendfile, to, from, offset, count);
+  if (!ours) return real::answer(real::call(SYS_sendfile, to, from, offset, count));
+  const long result = send_file(ours, to, from, offset, count);
   // The kernel raised SIGPIPE itself if it was due.
-  return real::answer(ours ? explained(result, ours.after_send(result, MSG_NOSIGNAL)) : result);
+  return real::answer(explained(result, ours.after_send(result, MSG_NOSIGNAL)));
 }
 
 ssize_t sendfile64(int to, int from, off64_t* offset, size_t count) noexcept {

@@ -2,10 +2,15 @@
 //
 // The call must not become a cancellation point for a foreign descriptor, so the data calls reach a
 // wrapper only when the descriptor is ours.
+#include <linux/openat2.h>
+#include <linux/prctl.h>
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "shim/device.h"
 #include "shim/interpose.h"
+#include "shim/sandbox.h"
+#include "shim/user_memory.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
                               // namespace
@@ -25,6 +30,17 @@ struct Words {
     return reinterpret_cast<T*>(word[index]);
   }
 };
+
+// openat2(2), which has no name in libc.
+int open_as(int directory, const char* path, const open_how* program_how, std::size_t bytes) {
+  if (!is_device_path(directory, path)) {
+    return foreign_descriptor(real::call(SYS_openat2, directory, path, program_how, bytes));
+  }
+  open_how how{};
+  if (bytes < sizeof how) return real::answer_int(-EINVAL);
+  if (copy_from_program(&how, program_how, sizeof how) != 0) return real::answer_int(-EFAULT);
+  return real::answer_int(open_device(static_cast<int>(how.flags)));
+}
 
 // Calls that make or end descriptors, and paths: taken for every descriptor.
 long dispatch_always(long number, const Words& w) {
@@ -46,9 +62,14 @@ long dispatch_always(long number, const Words& w) {
       return dup2(w.integer(0), w.integer(1));
     case SYS_open:
       return open(w.pointer<const char>(0), w.integer(1), w.word[2]);
+    case SYS_creat:
+      return creat(w.pointer<const char>(0), w.number(1));
 #endif
     case SYS_openat:
       return openat(w.integer(0), w.pointer<const char>(1), w.integer(2), w.word[3]);
+    case SYS_openat2:
+      return open_as(w.integer(0), w.pointer<const char>(1), w.pointer<const open_how>(2),
+                     w.size(3));
     case SYS_ioctl:
       return ioctl(w.integer(0), static_cast<unsigned long>(w.word[1]), w.word[2]);
     default:
@@ -151,6 +172,10 @@ long syscall(long number, ...) noexcept {
 
   const long result = dispatch(number, words);
   if (result != kNotTaken) return result;
-  return real::answer(real::invoke(number, words.word[0], words.word[1], words.word[2],
-                                   words.word[3], words.word[4], words.word[5]));
+  const long answer = real::invoke(number, words.word[0], words.word[1], words.word[2],
+                                   words.word[3], words.word[4], words.word[5]);
+  const bool filter =
+      number == SYS_seccomp || (number == SYS_prctl && words.word[0] == PR_SET_SECCOMP);
+  if (filter && answer == 0) note_sandbox();
+  return real::answer(answer);
 }

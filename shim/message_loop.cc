@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "shim/real.h"
+#include "shim/user_memory.h"
 
 namespace vmbus::shim {
 namespace {
@@ -11,18 +12,14 @@ namespace {
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr unsigned kMaxMessages = 1024;  // UIO_MAXIOV; the kernel takes no more at once
 
-std::int64_t now_ns() {
-  timespec now{};
-  real::call(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-  return now.tv_sec * kNsPerSecond + now.tv_nsec;
-}
-
 }  // namespace
 
 long receive_messages(Socket& socket, mmsghdr* messages, unsigned count, int flags,
                       const timespec* timeout) {
+  timespec limit{};
+  if (timeout != nullptr && copy_from_program(&limit, timeout, sizeof limit) != 0) return -EFAULT;
   const std::int64_t end_ns =
-      timeout != nullptr ? now_ns() + timeout->tv_sec * kNsPerSecond + timeout->tv_nsec : 0;
+      timeout != nullptr ? real::now_ns() + limit.tv_sec * kNsPerSecond + limit.tv_nsec : 0;
   int each = flags & ~static_cast<int>(MSG_WAITFORONE);
   long done = 0;
   while (done < static_cast<long>(std::min(count, kMaxMessages))) {
@@ -30,7 +27,7 @@ long receive_messages(Socket& socket, mmsghdr* messages, unsigned count, int fla
     if (result < 0) return done > 0 ? done : result;
     messages[done++].msg_len = static_cast<unsigned>(result);
     if ((flags & MSG_WAITFORONE) != 0) each |= MSG_DONTWAIT;
-    if (timeout != nullptr && now_ns() >= end_ns) break;
+    if (timeout != nullptr && real::now_ns() >= end_ns) break;
   }
   return done;
 }

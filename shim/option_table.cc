@@ -32,7 +32,7 @@ constexpr std::uint32_t kStoredReuseAddr = 1;
 constexpr std::uint32_t kStoredKeepAlive = 2;
 constexpr std::uint32_t kStoredBroadcast = 4;
 constexpr std::uint32_t kStoredOobInline = 8;
-constexpr std::uint32_t kStoredZeroCopy = 16;
+constexpr std::uint32_t kStoredPassCred = 32;
 
 // HVSOCKET_ options of AF_HYPERV sockets, at level HV_PROTOCOL_RAW.
 constexpr int kHvProtocolRaw = 1;
@@ -93,8 +93,9 @@ GetPlan plan_get_socket(const Endpoint& endpoint, int option) {
       return bit_plan(endpoint.stored_options, kStoredZeroCopy);
     case SO_PRIORITY:
       return int_plan(endpoint.priority);
-    case SO_REUSEPORT:
     case SO_PASSCRED:
+      return bit_plan(endpoint.stored_options, kStoredPassCred);
+    case SO_REUSEPORT:
     case SO_PASSSEC:
       return int_plan(0);
     case SO_PEERCRED: {
@@ -154,15 +155,25 @@ SetPlan plan_set_socket(const Endpoint& endpoint, int option) {
     case SO_PEERGROUPS:
     case SO_PEERPIDFD:
       return refuse_set(ENOPROTOOPT);
-    case SO_PEEK_OFF:
     case SO_PASSCRED:
+      if ((endpoint.quirks & proto::kQuirkKeepsPassCred) == 0) return refuse_set(EOPNOTSUPP);
+      return ask_daemon(SOL_SOCKET, option, sizeof(int));
+    case SO_PEEK_OFF:
     case SO_PASSSEC:
     case SO_PASSPIDFD:
     case SO_PASSRIGHTS:
       return refuse_set(EOPNOTSUPP);
     case SO_ZEROCOPY:
+      if (endpoint.state == EndpointState::kConnected &&
+          (endpoint.quirks & proto::kQuirkZerocopy) == 0) {
+        return refuse_set(EOPNOTSUPP);
+      }
+      return ask_daemon(SOL_SOCKET, option, sizeof(int));
     case SO_RCVLOWAT:
-      if (endpoint.state == EndpointState::kConnected) return refuse_set(EOPNOTSUPP);
+      if (endpoint.state == EndpointState::kConnected &&
+          (endpoint.quirks & proto::kQuirkKeepsLowWater) == 0) {
+        return refuse_set(EOPNOTSUPP);
+      }
       return ask_daemon(SOL_SOCKET, option, sizeof(int));
     case SO_REUSEPORT:
       return {SetPlan::kIgnore, 0, SOL_SOCKET, option, sizeof(int)};
@@ -213,6 +224,7 @@ int settle_socket_int(const Endpoint& endpoint, int option, std::int32_t* value)
     case SO_KEEPALIVE:
     case SO_BROADCAST:
     case SO_OOBINLINE:
+    case SO_PASSCRED:
       *value = *value != 0;
       return 0;
     case SO_REUSEPORT:

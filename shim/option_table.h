@@ -17,6 +17,8 @@
 
 namespace vmbus::shim {
 
+inline constexpr std::uint32_t kStoredZeroCopy = 16;  // a bit of Endpoint::stored_options
+
 // What an option reads.
 struct OptionValue {
   std::array<std::byte, 40> bytes{};

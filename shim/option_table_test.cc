@@ -144,6 +144,12 @@ TEST(SetOption, ReadOnlyOnes) {
   EXPECT_EQ(set_error(fresh(), SOL_SOCKET, SO_PEEK_OFF), EOPNOTSUPP);
 }
 
+TEST(SetOption, OldLinuxStoresPassCred) {
+  proto::Endpoint old = fresh();
+  old.quirks = proto::kQuirkKeepsPassCred;
+  EXPECT_EQ(plan_set(old, SOL_SOCKET, SO_PASSCRED).kind, SetPlan::kAskDaemon);
+}
+
 TEST(SetOption, SendBufferNeverReachesTheCarrier) {
   for (const int option : {SO_SNDBUF, SO_SNDBUFFORCE}) {
     const SetPlan plan = plan_set(fresh(), SOL_SOCKET, option);
@@ -172,6 +178,9 @@ TEST(SetOption, LowWaterMarkHasTheBufferAsCeiling) {
   EXPECT_EQ(settle(fresh(), SOL_SOCKET, SO_RCVLOWAT, 262145).error, EINVAL);
   EXPECT_EQ(settle(fresh(), SOL_SOCKET, SO_RCVLOWAT, -1).error, EINVAL);
   EXPECT_EQ(set_error(connected(), SOL_SOCKET, SO_RCVLOWAT), EOPNOTSUPP);
+  Endpoint virtio = connected();
+  virtio.quirks = proto::kQuirkKeepsLowWater;
+  EXPECT_EQ(set_error(virtio, SOL_SOCKET, SO_RCVLOWAT), 0);
 }
 
 TEST(SetOption, ZeroCopyIsABooleanBeforeConnecting) {

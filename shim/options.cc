@@ -6,6 +6,7 @@
 
 #include "shim/daemon_client.h"
 #include "shim/option_table.h"
+#include "shim/real.h"
 #include "shim/socket.h"
 #include "shim/user_memory.h"
 
@@ -41,7 +42,14 @@ long Socket::setsockopt(int level, int option, const void* value, socklen_t leng
   if (const int error = copy_from_program(copy.data(), value, plan.size)) return -error;
   if (const int error = settle_value(endpoint_, &plan, copy.data())) return -error;
   if (plan.kind == SetPlan::kIgnore) return 0;
-  return -request_set_option(fd_, entry_, plan.level, plan.option, copy.data(), plan.size);
+  const int error =
+      request_set_option(fd_, entry_, plan.level, plan.option, copy.data(), plan.size);
+  const bool is_low_water = plan.level == SOL_SOCKET && plan.option == SO_RCVLOWAT;
+  if (error == 0 && is_low_water && (endpoint_.quirks & proto::kQuirkLowWaterPoll) != 0) {
+    // The carrier's own receive then waits for as much.
+    real::call(SYS_setsockopt, fd_, SOL_SOCKET, SO_RCVLOWAT, copy.data(), plan.size);
+  }
+  return -error;
 }
 
 }  // namespace vmbus::shim

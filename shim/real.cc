@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
+#include <time.h>
 
 // libc has it from 2.32 on; without it we always take the careful path.
 extern "C" [[gnu::weak]] char __libc_single_threaded;
@@ -35,6 +36,12 @@ long socket_cookie(int fd, unsigned long long* cookie) {
 bool is_nonblocking(int fd) {
   const long flags = call(SYS_fcntl, fd, F_GETFL);
   return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+std::int64_t now_ns() {
+  timespec now{};
+  call(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
 }  // namespace vmbus::shim::real

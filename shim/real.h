@@ -1,8 +1,9 @@
 // real: the kernel's own calls, made with our own instruction.
 //
-// Never through dlsym: looking libc's functions up may allocate (and a preloaded allocator may call
-// us back), and these work before our constructor has run. Results are raw: what the kernel said,
-// -errno for an error; `answer` turns one into libc's convention at the very end of a wrapper.
+// Never through dlsym (interpose_stdio.cc makes the one exception): looking libc's functions up may
+// allocate, a preloaded allocator may call us back, and these work before our constructor has run.
+// Results are raw: what the kernel said, -errno for an error; `answer` turns one into libc's
+// convention at the very end of a wrapper.
 //
 // Cancellation  `blocking` is a cancellation point, as its libc namesake is. Nothing may be held
 //               across it: without exceptions, cancelling a thread skips destructors.
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <sys/syscall.h>
 
+#include <cstdint>
 #include <type_traits>
 
 namespace vmbus::shim::real {
@@ -92,6 +94,7 @@ inline int answer_int(long result) { return static_cast<int>(answer(result)); }
 long dup2(int fd, int target);
 long socket_cookie(int fd, unsigned long long* cookie);
 bool is_nonblocking(int fd);
+std::int64_t now_ns();  // CLOCK_MONOTONIC
 
 }  // namespace vmbus::shim::real
 

@@ -8,8 +8,10 @@
 
 #include "emu/protocol/carrier.h"
 #include "shim/daemon_client.h"
+#include "shim/device.h"
 #include "shim/fork.h"
 #include "shim/real.h"
+#include "shim/sandbox.h"
 #include "shim/user_memory.h"
 
 namespace vmbus::shim {
@@ -46,6 +48,7 @@ bool Socket::load() {
 
 bool Socket::prove() {
   unsigned long long cookie = 0;
+  if (is_sandboxed()) return true;  // the question itself may be forbidden
   if (real::socket_cookie(fd_, &cookie) == 0 && cookie == endpoint_.cookie) return true;
   if (owns_memory()) fd_table().clear(fd_);
   entry_ = FdEntry{};
@@ -80,7 +83,8 @@ long Socket::getsockname(sockaddr* address, socklen_t* length) const {
 long Socket::getpeername(sockaddr* address, socklen_t* length) const {
   const bool shut_here =
       (endpoint_.ended & (proto::kEndedLocalRead | proto::kEndedLocalWrite)) != 0;
-  if (endpoint_.state != EndpointState::kConnected || endpoint_.peer_bytes == 0 || shut_here) {
+  const bool forgotten = shut_here && (endpoint_.quirks & proto::kQuirkKeepsPeerName) == 0;
+  if (endpoint_.state != EndpointState::kConnected || endpoint_.peer_bytes == 0 || forgotten) {
     return -ENOTCONN;
   }
   socklen_t room = 0;
@@ -89,14 +93,20 @@ long Socket::getpeername(sockaddr* address, socklen_t* length) const {
 }
 
 long Socket::ioctl(unsigned long request) const {
+  const bool connected = endpoint_.state == EndpointState::kConnected;
+  const bool none = (endpoint_.quirks & proto::kQuirkNoIoctls) != 0;
   switch (request) {
     case FIONREAD:
-      return endpoint_.state == EndpointState::kConnected ? kNotOurs : -EOPNOTSUPP;
-    case TIOCOUTQ:
-      return -EOPNOTSUPP;
+      if (!none && (endpoint_.quirks & proto::kQuirkNoInq) != 0) return -ENOTTY;
+      return connected && !none ? kNotOurs : -EOPNOTSUPP;
+    case TIOCOUTQ: {
+      const bool counts = (endpoint_.quirks & proto::kQuirkCountsOutq) != 0;
+      return connected && counts && !none ? kNotOurs : -EOPNOTSUPP;
+    }
     case SIOCATMARK:
+    case kGetLocalCid:  // a request to the device, not to a socket
     case kSiocUnixFile:
-      return -ENOTTY;
+      return none ? -EOPNOTSUPP : -ENOTTY;
     default:
       return kNotOurs;
   }
@@ -105,15 +115,17 @@ long Socket::ioctl(unsigned long request) const {
 void Socket::raise_send_buffer() {
   if ((endpoint_.flags & proto::kFlagSendBufferLow) == 0 ||
       (endpoint_.ended & proto::kEndedLocalWrite) != 0 ||
-      (entry_.flags & kFdSendBufferRaised) != 0) {
+      (entry_.flags & kFdSendBufferRaised) != 0 || is_sandboxed()) {
     return;
   }
-  const int bytes = proto::kSendBufferBytes;
+  const int bytes = carries_records() ? proto::kRecordSendBufferBytes : proto::kSendBufferBytes;
   real::call(SYS_setsockopt, fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   if (owns_memory()) fd_table().add_flags(fd_, entry_, kFdSendBufferRaised);
 }
 
 bool Socket::daemon_hung_up() const {
+  // Both ends of the carrier may be shut on purpose once the peer is gone (emu/protocol/carrier.h).
+  if ((endpoint_.ended & proto::kEndedPeerGone) != 0) return false;
   pollfd asked{fd_, 0, 0};
   const timespec now{};
   // A's own end shows HUP only after its SHUT_WR; without one it is the daemon's end that is gone.

@@ -29,6 +29,9 @@ namespace vmbus::shim {
 // Outside the range of -errno.
 inline constexpr long kNotOurs = -5000;
 
+// A send of so many bytes may wait inside the kernel's call; see large_send.cc for what is larger.
+inline constexpr std::size_t kSmallSendBytes = 4096;
+
 class Socket {
  public:
   static Socket hint(int fd);
@@ -55,8 +58,11 @@ class Socket {
 
   // ---- transfer.cc: cancellation points, but for the checks ----
   long receive(void* buffer, std::size_t length, int flags);
+  // `result_flags`: where what recvmsg stores in msg_flags goes.
+  long receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags = nullptr);
   long receive_message(msghdr* message, int flags);
   long send(const void* buffer, std::size_t length, int flags, bool has_address);
+  long send_parts(const iovec* parts, std::size_t count, int flags, bool has_address);
   long send_message(const msghdr* message, int flags);
   // Around a call that moves bytes inside the kernel (sendfile, splice): a verdict before
   // (kNotOurs: go on) and what the kernel's result means.
@@ -64,9 +70,13 @@ class Socket {
   long check_send(std::size_t length, int flags, bool has_address);
   long after_receive(long result, int flags);
   long after_send(long result, int flags);
+  // Between the parts of a send that waits: whether the next one can still be for this connection.
+  bool takes_more();
 
  private:
   Socket() = default;
+
+  bool carries_records() const { return endpoint_.type == SOCK_SEQPACKET; }
 
   // Copies the shared entry; false if it is another endpoint by now.
   bool load();
@@ -80,9 +90,30 @@ class Socket {
   long wait_for_attempt();
   long finish_attempt();
   long wait_for_connection();
+  long take_connection(int copy, int flags) const;
   // Raises SO_SNDBUF of A once, after the daemon had lowered it for the time of connecting.
   void raise_send_buffer();
   bool daemon_hung_up() const;
+  // large_send.cc. REQUIRES: check_send() let it pass.
+  long send_large(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
+  // Must this send go out part by part?
+  bool is_large(std::size_t bytes, int flags) const {
+    return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();
+  }
+  // What check_send() let pass.
+  long transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
+  // error_queue.cc
+  bool is_zerocopy(int flags) const;
+  long send_zerocopy(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
+  long receive_notification(msghdr* message);
+  bool ends_record(int flags) const { return carries_records() && (flags & MSG_EOR) != 0; }
+  int receive_flags(int flags) const;  // as the kernel is to see them
+  // Around a receive: the daemon holds no bytes back below the low-water mark meanwhile. After a
+  // cancelled one it does so no more.
+  void tell_of_receive(int what) const;
+  // records.cc. What recvmsg stores in msg_flags.
+  int message_flags(const msghdr& received) const;
+  long send_end_of_record(const msghdr& record, int flags) const;
   // `result`; raises SIGPIPE when that is what goes with it.
   long with_signal(long result, int flags) const;
   long take_error(int* so_error);

@@ -5,8 +5,12 @@
 
 #include <cstring>
 
+#include "emu/protocol/carrier.h"
+#include "shim/daemon_client.h"
 #include "shim/real.h"
+#include "shim/sandbox.h"
 #include "shim/socket.h"
+#include "shim/user_memory.h"
 #include "shim/verdict.h"
 
 namespace vmbus::shim {
@@ -16,14 +20,17 @@ constexpr std::size_t kMaxParts = 1024;  // UIO_MAXIOV; the kernel refuses more
 
 // The flags that mean the same on A. The rest are accepted and have no effect on these sockets.
 constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_PEEK | MSG_WAITALL;
+constexpr int kRecordReceiveFlags = MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC;
 constexpr int kSendFlags = MSG_DONTWAIT;
 
-std::size_t total_bytes(const msghdr& message) {
-  std::size_t total = 0;
-  for (std::size_t i = 0; i < message.msg_iovlen && i < kMaxParts; ++i) {
-    total += message.msg_iov[i].iov_len;
-  }
-  return total;
+// What the kernel says of a vector before it looks at the socket: 0 and the number of bytes, or an
+// errno value.
+int measure(const iovec* parts, std::size_t count, std::size_t* bytes) {
+  if (count > kMaxParts) return EMSGSIZE;
+  if (!is_readable(parts, count * sizeof *parts)) return EFAULT;
+  *bytes = 0;
+  for (std::size_t i = 0; i < count; ++i) *bytes += parts[i].iov_len;
+  return 0;
 }
 
 // As the kernel raises it: for the calling thread alone.
@@ -31,15 +38,28 @@ void raise_sigpipe() {
   real::call(SYS_tgkill, real::call(SYS_getpid), real::call(SYS_gettid), SIGPIPE);
 }
 
-// A copy without address and control data, which stop at our sockets.
-msghdr data_only(const msghdr& message) {
+// A message without address and control data, which stop at our sockets.
+msghdr data_only(const iovec* parts, std::size_t count) {
   msghdr plain{};
-  plain.msg_iov = message.msg_iov;
-  plain.msg_iovlen = message.msg_iovlen;
+  plain.msg_iov = const_cast<iovec*>(parts);
+  plain.msg_iovlen = count;
   return plain;
 }
 
 }  // namespace
+
+int Socket::receive_flags(int flags) const {
+  return flags & (carries_records() ? kRecordReceiveFlags : kReceiveFlags);
+}
+
+void Socket::tell_of_receive(int what) const {
+  const bool holds_back = endpoint_.receive_low_water > 1 && !carries_records() &&
+                          (endpoint_.quirks & proto::kQuirkLowWaterPoll) != 0;
+  const int nothing = 0;
+  if (holds_back) {
+    request_set_option(fd_, entry_, proto::kCarrierLevel, what, &nothing, sizeof nothing);
+  }
+}
 
 long Socket::check_receive(std::size_t length, int flags) {
   const long verdict = receive_verdict(endpoint_, flags, length);
@@ -61,25 +81,39 @@ long Socket::after_receive(long result, int flags) {
 long Socket::receive(void* buffer, std::size_t length, int flags) {
   const long verdict = receive_verdict(endpoint_, flags, length);
   if (verdict != kAskKernel) return refuse(verdict);
-  return after_receive(
-      real::blocking(SYS_recvfrom, fd_, buffer, length, flags & kReceiveFlags, nullptr, nullptr),
-      flags);
+  // recv without flags is read; the program may have a filter that knows just that call.
+  if (is_sandboxed() && receive_flags(flags) == 0) {
+    return after_receive(real::blocking(SYS_read, fd_, buffer, length), flags);
+  }
+  tell_of_receive(proto::kReceiveBegins);
+  const long result =
+      real::blocking(SYS_recvfrom, fd_, buffer, length, receive_flags(flags), nullptr, nullptr);
+  tell_of_receive(proto::kReceiveEnds);
+  return after_receive(result, flags);
+}
+
+long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags) {
+  std::size_t bytes = 0;
+  if (const int error = measure(parts, count, &bytes)) return refuse(-error);
+  const long verdict = receive_verdict(endpoint_, flags, bytes);
+  if (verdict != kAskKernel) return refuse(verdict);
+  msghdr plain = data_only(parts, count);
+  tell_of_receive(proto::kReceiveBegins);
+  const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
+  tell_of_receive(proto::kReceiveEnds);
+  if (result_flags != nullptr) *result_flags = message_flags(plain);
+  return after_receive(result, flags);
 }
 
 long Socket::receive_message(msghdr* message, int flags) {
-  if (message == nullptr) return -EFAULT;
-  const long verdict = receive_verdict(endpoint_, flags, total_bytes(*message));
-  long result = verdict;
-  if (verdict == kAskKernel) {
-    msghdr plain = data_only(*message);
-    result = after_receive(real::blocking(SYS_recvmsg, fd_, &plain, flags & kReceiveFlags), flags);
-  } else {
-    result = refuse(verdict);
-  }
+  if (!is_readable(message, sizeof *message)) return refuse(-EFAULT);
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_notification(message);
+  int result_flags = 0;
+  const long result = receive_parts(message->msg_iov, message->msg_iovlen, flags, &result_flags);
   if (result >= 0) {
     message->msg_namelen = 0;
     message->msg_controllen = 0;
-    message->msg_flags = 0;
+    message->msg_flags = result_flags;
   }
   return result;
 }
@@ -99,25 +133,46 @@ long Socket::after_send(long result, int flags) {
 }
 
 long Socket::with_signal(long result, int flags) const {
-  const bool wanted = (flags & MSG_NOSIGNAL) == 0 && endpoint_.type == SOCK_STREAM;
+  const bool wanted = (flags & MSG_NOSIGNAL) == 0 && endpoint_.type == SOCK_STREAM &&
+                      (endpoint_.quirks & proto::kQuirkNoSigpipe) == 0;
   if (result == -EPIPE && wanted) raise_sigpipe();
   return result;
 }
 
 long Socket::send(const void* buffer, std::size_t length, int flags, bool has_address) {
+  const iovec whole{const_cast<void*>(buffer), length};
+  if (ends_record(flags) || is_zerocopy(flags)) return send_parts(&whole, 1, flags, has_address);
   const long checked = check_send(length, flags, has_address);
   if (checked != kNotOurs || !entry_.is_carrier()) return checked;
+  if (is_sandboxed() && flags == 0) {
+    // The kernel raises SIGPIPE itself.
+    return after_send(real::blocking(SYS_write, fd_, buffer, length), MSG_NOSIGNAL);
+  }
+  if (is_large(length, flags)) return send_large(&whole, 1, length, flags);
   return after_send(real::blocking(SYS_sendto, fd_, buffer, length,
                                    (flags & kSendFlags) | MSG_NOSIGNAL, nullptr, 0),
                     flags);
 }
 
 long Socket::send_message(const msghdr* message, int flags) {
-  if (message == nullptr) return -EFAULT;
+  if (!is_readable(message, sizeof *message)) return refuse(-EFAULT);
   const bool has_address = message->msg_name != nullptr && message->msg_namelen != 0;
-  const long checked = check_send(total_bytes(*message), flags, has_address);
+  return send_parts(message->msg_iov, message->msg_iovlen, flags, has_address);
+}
+
+long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool has_address) {
+  std::size_t bytes = 0;
+  if (const int error = measure(parts, count, &bytes)) return refuse(-error);
+  const long checked = check_send(bytes, flags, has_address);
   if (checked != kNotOurs || !entry_.is_carrier()) return checked;
-  const msghdr plain = data_only(*message);
+  if (is_zerocopy(flags)) return send_zerocopy(parts, count, bytes, flags);
+  return transmit(parts, count, bytes, flags);
+}
+
+long Socket::transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags) {
+  if (is_large(bytes, flags)) return send_large(parts, count, bytes, flags);
+  const msghdr plain = data_only(parts, count);
+  if (ends_record(flags)) return after_send(send_end_of_record(plain, flags), flags);
   return after_send(real::blocking(SYS_sendmsg, fd_, &plain, (flags & kSendFlags) | MSG_NOSIGNAL),
                     flags);
 }

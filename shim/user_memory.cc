@@ -3,6 +3,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "shim/real.h"
@@ -25,7 +26,30 @@ int copy_checked(long number, void* local, void* remote, std::size_t bytes) {
   return 0;
 }
 
+constexpr std::uintptr_t kPageBytes = 4096;
+constexpr int kNoSuchWay = -1;  // of changing a signal mask
+
+// The kernel copies the new mask before it looks at how to apply it: EFAULT, or else EINVAL.
+bool is_page_readable(std::uintptr_t address) {
+  const auto* mask = reinterpret_cast<const void*>(address & ~(sizeof(std::uint64_t) - 1));
+  return real::call(SYS_rt_sigprocmask, kNoSuchWay, mask, nullptr, sizeof(std::uint64_t)) !=
+         -EFAULT;
+}
+
 }  // namespace
+
+bool is_readable(const void* memory, std::size_t bytes) {
+  if (bytes == 0) return true;
+  // A null mask is no mask, so the kernel would not look.
+  if (memory == nullptr) return false;
+  const auto first = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t last = first + bytes - 1;
+  if (last < first || !is_page_readable(first)) return false;
+  for (auto page = (first | (kPageBytes - 1)) + 1; page != 0 && page <= last; page += kPageBytes) {
+    if (!is_page_readable(page)) return false;
+  }
+  return true;
+}
 
 int copy_from_program(void* to, const void* from, std::size_t bytes) {
   return copy_checked(SYS_process_vm_readv, to, const_cast<void*>(from), bytes);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -38,6 +39,25 @@ TEST_F(UserMemory, BadPointersAreFaultsOfTheProgramsMaking) {
 
 TEST_F(UserMemory, NothingToCopyNeedsNoPointer) {
   EXPECT_EQ(copy_from_program(nullptr, unmapped_, 0), 0);
+}
+
+TEST_F(UserMemory, ReadableIsWhatLiesOnMappedPagesAlone) {
+  long page = ::sysconf(_SC_PAGESIZE);
+  auto* pages = static_cast<std::byte*>(::mmap(nullptr, static_cast<std::size_t>(3 * page),
+                                               PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(pages, MAP_FAILED);
+  ::mprotect(pages + page, static_cast<std::size_t>(page), PROT_NONE);
+  const auto size = static_cast<std::size_t>(page);
+  EXPECT_TRUE(is_readable(pages, size));
+  EXPECT_TRUE(is_readable(pages + page - 1, 1));
+  EXPECT_FALSE(is_readable(pages, size + 1));
+  EXPECT_FALSE(is_readable(pages + 2 * page - 1, 2));
+  EXPECT_FALSE(is_readable(pages, 3 * size)) << "a hole in the middle";
+  EXPECT_TRUE(is_readable(pages + 2 * page, size));
+  EXPECT_FALSE(is_readable(nullptr, 1));
+  EXPECT_TRUE(is_readable(nullptr, 0));
+  EXPECT_FALSE(is_readable(pages, ~std::size_t{0})) << "beyond the end of memory";
+  ::munmap(pages, 3 * size);
 }
 
 TEST_F(UserMemory, ALengthMustNotBeNegative) {

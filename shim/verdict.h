@@ -1,6 +1,7 @@
 // What a data call on one of our sockets gives before, and after, the kernel has been asked. Pure:
-// an endpoint's entry in, a verdict out. The rules are Linux 6.18's for AF_VSOCK, with FreeBSD's
-// and Windows' where the family is theirs (docs/shim.md, "Data").
+// an endpoint's entry in, a verdict out. The rules are Linux' for AF_VSOCK, with FreeBSD's and
+// Windows' where the family is theirs (docs/shim.md, "Data"), and as the entry's quirks change them
+// (docs/profiles.md).
 #ifndef VMBUS_SHIM_VERDICT_H_
 #define VMBUS_SHIM_VERDICT_H_
 

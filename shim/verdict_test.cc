@@ -25,6 +25,12 @@ Endpoint connected_and(unsigned ended, int family = kAfVsock) {
   return endpoint;
 }
 
+Endpoint obeying(unsigned quirks, int family = kAfVsock) {
+  Endpoint endpoint = connected(family);
+  endpoint.quirks = quirks;
+  return endpoint;
+}
+
 Endpoint in_state(EndpointState state, int family = kAfVsock) {
   Endpoint endpoint = connected(family);
   endpoint.state = state;
@@ -34,6 +40,19 @@ Endpoint in_state(EndpointState state, int family = kAfVsock) {
 TEST(ReceiveVerdict, ConnectedAsksTheKernel) {
   EXPECT_EQ(receive_verdict(connected(), 0, 100), kAskKernel);
   EXPECT_EQ(receive_verdict(connected(), MSG_PEEK, 100), kAskKernel);
+}
+
+TEST(SendVerdict, ARecordIsNoLongerThanThePeersBuffer) {
+  Endpoint records = connected();
+  records.type = SOCK_SEQPACKET;
+  records.peer_buffer_size = 1000;
+  EXPECT_EQ(send_verdict(records, 0, 1000, false), kAskKernel);
+  EXPECT_EQ(send_verdict(records, 0, 1001, false), -EMSGSIZE);
+  EXPECT_EQ(receive_verdict(records, MSG_WAITALL, 100'000), kAskKernel);
+}
+
+TEST(SendVerdict, ZerocopyIsForTransportsThatHaveIt) {
+  EXPECT_EQ(send_verdict(obeying(proto::kQuirkZerocopy), MSG_ZEROCOPY, 1, false), kAskKernel);
 }
 
 TEST(ReceiveVerdict, NotConnectedInEveryOtherState) {
@@ -85,12 +104,42 @@ TEST(ReceiveVerdict, WindowsRefusesToPeekForAll) {
   EXPECT_EQ(receive_verdict(connected(), MSG_PEEK | MSG_WAITALL, 10), kAskKernel);
 }
 
-TEST(ReceiveVerdict, FreeBsdHasItsOwnErrors) {
+TEST(ReceiveVerdict, FreshFreeBsdSocketIsAnInputError) {
   EXPECT_EQ(receive_verdict(in_state(EndpointState::kFresh, kAfHypervFreeBsd), 0, 1), -EIO);
-  EXPECT_EQ(receive_verdict(connected(kAfHypervFreeBsd), 0, 0), -EINVAL);
-  Endpoint strict = connected(kAfHypervFreeBsd);
-  strict.quirks = proto::kQuirkNoPeek;
-  EXPECT_EQ(receive_verdict(strict, MSG_PEEK, 1), -EOPNOTSUPP);
+}
+
+TEST(ReceiveVerdict, NoBytesWantedCanBeInvalid) {
+  for (const int family : {kAfVsock, kAfHypervFreeBsd}) {
+    EXPECT_EQ(receive_verdict(connected(family), 0, 0), 0);
+    EXPECT_EQ(receive_verdict(obeying(proto::kQuirkEmptyIsInvalid, family), 0, 0), -EINVAL);
+  }
+}
+
+TEST(ReceiveVerdict, PeekingIsRefusedAtOnceWhereTheRuleSaysSo) {
+  for (const int family : {kAfVsock, kAfHypervFreeBsd}) {
+    const unsigned at_once = proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce;
+    EXPECT_EQ(receive_verdict(obeying(at_once, family), MSG_PEEK, 1), -EOPNOTSUPP);
+    EXPECT_EQ(receive_verdict(obeying(proto::kQuirkNoPeek, family), MSG_PEEK, 1), kAskKernel);
+  }
+}
+
+TEST(ReceiveVerdict, InsistingDependsOnTheTransport) {
+  Endpoint virtio = obeying(proto::kQuirkWaitallBuffer);
+  virtio.buffer_size = 262144;
+  EXPECT_EQ(receive_verdict(virtio, MSG_WAITALL, 262143), kAskKernel);
+  EXPECT_EQ(receive_verdict(virtio, MSG_WAITALL, 262144), -ENOMEM);
+  EXPECT_EQ(receive_verdict(obeying(proto::kQuirkWaitallAny), MSG_WAITALL, 1 << 30), kAskKernel);
+}
+
+TEST(ReceiveVerdict, OwnShutdownCanBeAnError) {
+  Endpoint endpoint = obeying(proto::kQuirkShutReadIsError, kAfHyperv);
+  endpoint.ended = proto::kEndedLocalRead;
+  EXPECT_EQ(receive_verdict(endpoint, 0, 1), -ESHUTDOWN);
+}
+
+TEST(ReceiveVerdict, AForgottenConnectionIsNone) {
+  const unsigned ended = proto::kEndedPeerGone | proto::kEndedPeerWrite | proto::kEndedForgotten;
+  EXPECT_EQ(receive_verdict(connected_and(ended | proto::kEndedLocalRead), 0, 1), -ENOTCONN);
 }
 
 TEST(SendVerdict, ConnectedAsksTheKernel) {
@@ -118,8 +167,20 @@ TEST(SendVerdict, BrokenPipeAfterOwnShutdownOrWithoutPeer) {
 
 TEST(SendVerdict, PeersFinDoesNotStopSending) {
   EXPECT_EQ(send_verdict(connected_and(proto::kEndedPeerWrite), 0, 1, false), kAskKernel);
-  EXPECT_EQ(send_verdict(connected_and(proto::kEndedPeerWrite, kAfHypervFreeBsd), 0, 1, false),
-            -EPIPE);
+}
+
+TEST(SendVerdict, PeersFinStopsSendingWhereTheRuleSaysSo) {
+  for (const int family : {kAfVsock, kAfHypervFreeBsd}) {
+    Endpoint endpoint = obeying(proto::kQuirkNoSendAfterFin, family);
+    EXPECT_EQ(send_verdict(endpoint, 0, 1, false), kAskKernel);
+    endpoint.ended = proto::kEndedPeerWrite;
+    EXPECT_EQ(send_verdict(endpoint, 0, 1, false), -EPIPE);
+  }
+}
+
+TEST(SendVerdict, BrokenPipeOnceThePeerIsKnownNotToRead) {
+  EXPECT_EQ(send_verdict(connected_and(proto::kEndedPeerRead), 0, 1, false), -EPIPE);
+  EXPECT_EQ(broken_send(connected_and(proto::kEndedPeerRead)), -EPIPE);
 }
 
 TEST(SendVerdict, TornDownIsReset) {
@@ -131,7 +192,8 @@ TEST(SendVerdict, TornDownIsReset) {
 TEST(SendVerdict, ZeroCopyIsRefusedAndNothingIsNothing) {
   EXPECT_EQ(send_verdict(connected(), MSG_ZEROCOPY, 1, false), -EOPNOTSUPP);
   EXPECT_EQ(send_verdict(connected(), 0, 0, false), 0);
-  EXPECT_EQ(send_verdict(connected(kAfHypervFreeBsd), 0, 0, false), -EINVAL);
+  EXPECT_EQ(send_verdict(connected(kAfHypervFreeBsd), 0, 0, false), 0);
+  EXPECT_EQ(send_verdict(obeying(proto::kQuirkEmptyIsInvalid), 0, 0, false), -EINVAL);
 }
 
 TEST(EndOfStream, IsEndOfFileWhenTheTableExplainsIt) {

@@ -5,6 +5,8 @@
 #ifndef VMBUS_EMU_CLIENT_BUS_PATH_H_
 #define VMBUS_EMU_CLIENT_BUS_PATH_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -18,7 +20,9 @@ namespace vmbus::client {
 struct BusPath {
   std::string socket;  // absolute
 
-  std::string directory() const { return socket.substr(0, socket.rfind('/')); }
+  std::string directory() const {  // of "/bus" it is "/"
+    return socket.substr(0, std::max<std::size_t>(socket.rfind('/'), 1));
+  }
   std::string lock() const { return socket + ".lock"; }  // who holds it may start or end a daemon
   std::string log() const {
     return socket + ".log";

@@ -34,6 +34,11 @@ class BusPathTest : public testing::Test {
   std::map<std::string, std::string> environment_;
 };
 
+TEST_F(BusPathTest, TheDirectoryIsWhatComesBeforeTheName) {
+  EXPECT_EQ(BusPath{"/some/where/bus"}.directory(), "/some/where");
+  EXPECT_EQ(BusPath{"/bus"}.directory(), "/");
+}
+
 TEST_F(BusPathTest, TheVariableComesFirstThenTheRuntimeDirectoryThenTmp) {
   EXPECT_EQ(socket_or_error(), temporary());
   environment_["XDG_RUNTIME_DIR"] = "/run/user/7";

@@ -21,6 +21,7 @@ class Binding : public testing::Test {
                                              .protocol = protocol,
                                              .partition = partition,
                                              .profile = "",
+                                             .quirks = "",
                                              .pid = 0,
                                              .program = ""});
     return born ? 0 : born.error();
@@ -48,12 +49,28 @@ TEST_F(Binding, CreatesWhatWindowsAndFreeBsdCreate) {
   EXPECT_EQ(create(34, SOCK_STREAM, 1), 0);
   EXPECT_EQ(create(34, SOCK_STREAM, 0), EPROTOTYPE);
   EXPECT_EQ(create(43, SOCK_STREAM, 0), EAFNOSUPPORT) << "without a FreeBSD guest";
+  EXPECT_EQ(create(43, SOCK_STREAM, 5), EAFNOSUPPORT) << "without a FreeBSD guest";
   GuestSpec spec;
   spec.name = "bsd";
   spec.flavour = Flavour::kFreeBsd;
   ASSERT_TRUE(bus.sockets().guests().add(spec).has_value());
   EXPECT_EQ(create(43, SOCK_STREAM, 0), 0);
   EXPECT_EQ(create(43, SOCK_STREAM, 5), EPROTONOSUPPORT);
+  EXPECT_EQ(create(43, SOCK_STREAM, 0, "bsd"), 0);
+  EXPECT_EQ(create(43, SOCK_STREAM, 0, "guest"), EAFNOSUPPORT) << "that one is a Linux";
+}
+
+TEST_F(Binding, AFreeBsdListenerIsReachedByItsPort) {
+  GuestSpec spec;
+  spec.name = "bsd";
+  spec.flavour = Flavour::kFreeBsd;
+  const auto guest = bus.sockets().guests().add(spec);
+  ASSERT_TRUE(guest.has_value());
+  TestSocket server = bus.socket("bsd", proto::kFamilyHyperVFreeBsd);
+  ASSERT_EQ(server.bind(proto::freebsd_address(proto::Port{6000})), 0);
+  ASSERT_EQ(server.listen(), 0);
+  TestSocket client = bus.socket("host");
+  EXPECT_EQ(client.connect(vsock((*guest)->config().cid, 6000)), 0);
 }
 
 TEST_F(Binding, KnowsThePartitionsItMayBelongTo) {

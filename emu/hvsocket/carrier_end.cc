@@ -31,6 +31,10 @@ std::uint32_t measure_accept_unit() {
   return static_cast<std::uint32_t>(queued);
 }
 
+int send_buffer_bytes(int type) {
+  return type == SOCK_SEQPACKET ? proto::kRecordSendBufferBytes : proto::kSendBufferBytes;
+}
+
 std::vector<std::byte> receive_queued(int b, int flags) {
   int queued = 0;
   if (::ioctl(b, SIOCINQ, &queued) != 0 || queued <= 0) return {};
@@ -53,6 +57,10 @@ tl::expected<CarrierPair, int> make_carrier(std::uint32_t entry, int type) {
   if (::fcntl(carrier.b.get(), F_SETFL, O_NONBLOCK) != 0 || ::fstat(carrier.a.get(), &info) != 0 ||
       ::setsockopt(carrier.a.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof tag) != 0) {
     return tl::unexpected(errno);
+  }
+  if (type == SOCK_SEQPACKET) {
+    set_send_buffer(carrier.a.get(), send_buffer_bytes(type));
+    set_send_buffer(carrier.b.get(), send_buffer_bytes(type));
   }
   carrier.inode = info.st_ino;
   carrier.cookie = socket_cookie(carrier.a.get());
@@ -82,6 +90,12 @@ std::vector<std::byte> Plug::remove(int b) const {
   return bytes;
 }
 
+bool Plug::is_next(int b) const {
+  std::array<std::byte, proto::kPlugBytes> next{};
+  const ssize_t length = ::recv(b, next.data(), next.size(), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+  return length == static_cast<ssize_t>(bytes_.size()) && next == bytes_;
+}
+
 void Plug::erase_from(std::vector<std::byte>& bytes) const {
   const auto found = std::search(bytes.begin(), bytes.end(), bytes_.begin(), bytes_.end());
   if (found != bytes.end()) {
@@ -89,11 +103,18 @@ void Plug::erase_from(std::vector<std::byte>& bytes) const {
   }
 }
 
-void raise_out_edge(int a) { set_send_buffer(a, proto::kSendBufferBytes); }
+void raise_out_edge(int a, int type) { set_send_buffer(a, send_buffer_bytes(type)); }
 
 std::vector<std::byte> peek_all(int b) { return receive_queued(b, MSG_PEEK); }
 
-std::vector<std::byte> take_all(int b) { return receive_queued(b, 0); }
+std::vector<std::byte> take_all(int b) {
+  std::vector<std::byte> all = receive_queued(b, 0);
+  // A stream gives everything at once, records come one by one.
+  for (auto more = receive_queued(b, 0); !more.empty(); more = receive_queued(b, 0)) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
 
 int send_accepted(int b, int accepted) {
   unsigned char byte = proto::kAcceptByte;

@@ -44,6 +44,8 @@ class Plug {
   // Takes the plug from b's queue: a becomes writable, with an edge. Returns what else was queued
   // there (a program that wrote past its hooks before it was connected): application data.
   std::vector<std::byte> remove(int b) const;
+  // Is the next record of b the plug?
+  bool is_next(int b) const;
   // Cuts the plug out of bytes peeked from b, wherever a racing writer left it.
   void erase_from(std::vector<std::byte>& bytes) const;
 
@@ -52,7 +54,7 @@ class Plug {
 };
 
 // Gives a an OUT edge (an epoll user that saw OUT before connect() waits for the next one).
-void raise_out_edge(int a);
+void raise_out_edge(int a, int type);
 
 // Bytes queued towards b: copied out and left there (so that a stays not writable), or taken.
 std::vector<std::byte> peek_all(int b);

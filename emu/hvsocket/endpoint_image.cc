@@ -1,6 +1,7 @@
 #include "emu/hvsocket/endpoint_image.h"
 
 #include <algorithm>
+#include <array>
 
 #include "emu/hvsocket/names.h"
 
@@ -9,7 +10,7 @@ namespace {
 
 std::uint32_t shown_cid(const Socket& socket, const GuestList& guests) {
   if (socket.home == Home::kHost) return proto::kCidHost.value;
-  if (!socket.quirks().shows_own_cid) return proto::kCidAny.value;
+  if (!socket.obeys("own-cid=on")) return proto::kCidAny.value;
   return socket.guest != nullptr ? socket.guest->config().cid : guests.default_guest().config().cid;
 }
 
@@ -34,9 +35,42 @@ std::uint16_t store_name(const proto::Address& address,
   return static_cast<std::uint16_t>(raw.size);
 }
 
+// What the shim decides: a setting, and the bits that tell it.
+struct ShimRule {
+  proto::Setting setting;
+  std::uint32_t bits;
+};
+constexpr std::array<ShimRule, 12> kShimRules{{
+    {"peek=off", proto::kQuirkNoPeek},
+    {"peek=refuse", proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce},
+    {"waitall=buffer", proto::kQuirkWaitallBuffer},
+    {"waitall=any", proto::kQuirkWaitallAny},
+    {"peer-name=kept", proto::kQuirkKeepsPeerName},
+    {"low-water=kept", proto::kQuirkKeepsLowWater},
+    {"low-water-poll=on", proto::kQuirkLowWaterPoll},
+    {"zerocopy=on", proto::kQuirkZerocopy},
+    {"outq=counted", proto::kQuirkCountsOutq},
+    {"zero-length=einval", proto::kQuirkEmptyIsInvalid},
+    {"send-after-fin=off", proto::kQuirkNoSendAfterFin},
+    {"recv-after-shut=eshutdown", proto::kQuirkShutReadIsError},
+}};
+
 std::uint32_t endpoint_quirks(const Socket& socket) {
-  const bool guest_rules = socket.home != Home::kHost;
-  return guest_rules && !socket.quirks().allows_peek ? proto::kQuirkNoPeek : 0U;
+  std::uint32_t bits = 0;
+  for (const ShimRule& rule : kShimRules) {
+    if (socket.obeys(rule.setting)) bits |= rule.bits;
+  }
+  if (socket.kind != proto::AddressKind::kVsock) return bits;
+  if (socket.before("vintage=6.7")) bits |= proto::kQuirkNoSigpipe;
+  if (socket.before("vintage=6.11")) bits |= proto::kQuirkNoIoctls;
+  if (socket.before("vintage=6.16")) bits |= proto::kQuirkKeepsPassCred;
+  if (socket.before("vintage=6.17")) bits |= proto::kQuirkNoInq;
+  return bits;
+}
+
+std::uint16_t shown_protocol(const Socket& socket) {
+  if (socket.kind == proto::AddressKind::kHyperV) return 1;
+  return socket.obeys("protocol=asked") ? static_cast<std::uint16_t>(socket.protocol) : 0;
 }
 
 }  // namespace
@@ -50,7 +84,7 @@ proto::Endpoint endpoint_image(const Socket& socket, const GuestList& guests) {
   image.state = socket.state;
   image.ended = socket.ended;
   image.flags = socket.flags;
-  image.protocol = socket.kind == proto::AddressKind::kHyperV ? 1 : 0;
+  image.protocol = shown_protocol(socket);
   image.so_error = socket.so_error;
   image.quirks = endpoint_quirks(socket);
   image.send_buffer = options.send_buffer;
@@ -65,6 +99,7 @@ proto::Endpoint endpoint_image(const Socket& socket, const GuestList& guests) {
   image.hv_options = options.hv_options;
   image.stored_options = options.stored;
   image.priority = options.priority;
+  image.peer_buffer_size = socket.peer_buffer_size;
   image.local_bytes = store_name(shown_local(socket), image.local_name);
   image.peer_bytes = store_name(socket.peer, image.peer_name);
   return image;

@@ -1,5 +1,6 @@
 #include "emu/hvsocket/guest_driver.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -12,15 +13,32 @@ namespace {
 
 using proto::EndpointState;
 
-// Ring pages as Linux's hv_sock asks for them; both numbers include the control page.
-constexpr std::size_t kLargeRingBytes = 64 * proto::kPageBytes;        // RINGBUFFER_HVS_MAX_SIZE
-constexpr std::size_t kStrictClientRingBytes = 7 * proto::kPageBytes;  // 24 KiB of data
-constexpr std::size_t kStrictAcceptedRingBytes =
-    52 * proto::kPageBytes;  // the default socket buffer, 212,992 bytes
+// Linux' RINGBUFFER_HVS_SND_SIZE and RINGBUFFER_HVS_MAX_SIZE. A ring sized by a socket buffer has
+// its control page within that size, any other has it on top.
+constexpr std::size_t kLeastRingBytes = 6 * proto::kPageBytes;
+constexpr std::size_t kLargestSizedRingBytes = 64 * proto::kPageBytes;
 
-std::size_t ring_bytes(const Socket& socket, bool accepting) {
-  if (socket.quirks().large_rings) return kLargeRingBytes;
-  return accepting ? kStrictAcceptedRingBytes : kStrictClientRingBytes;
+std::size_t whole_pages(std::size_t bytes) {
+  return (bytes + proto::kPageBytes - 1) / proto::kPageBytes * proto::kPageBytes;
+}
+
+// One ring, control page included. `buffer` is the socket buffer that it replaces.
+std::size_t ring_bytes(const Socket& socket, bool accepting, std::size_t buffer) {
+  const std::size_t wanted =
+      socket.quirk(accepting ? proto::Quirk::kAcceptedRing : proto::Quirk::kClientRing);
+  const bool by_buffer =
+      accepting ? wanted == 0 : socket.obeys("client-buffers=on") || socket.before("vintage=5.5");
+  if (by_buffer) {
+    return whole_pages(std::clamp(buffer, kLeastRingBytes, kLargestSizedRingBytes));
+  }
+  const std::size_t data = whole_pages(std::max(wanted, kLeastRingBytes));
+  const bool page_within = data == kLeastRingBytes && socket.before("vintage=6.6");
+  return page_within ? data : data + proto::kPageBytes;
+}
+
+// Linux before 5.5 kept to the documented range of services.
+bool is_beyond_old_ports(const Socket& socket, proto::Port port) {
+  return socket.before("vintage=5.6") && port.value > 0x7FFFFFFF;
 }
 
 }  // namespace
@@ -69,10 +87,10 @@ void GuestDriver::on_tl_connect_result(Partition& bus, const proto::Guid& endpoi
   Socket* socket = sockets_.find(found->second);
   if (socket == nullptr || socket->attempt == nullptr || socket->attempt->service != service)
     return;
-  if (!socket->quirks().refuses_at_once)
+  if (!socket->obeys("fast-fail=on"))
     return;  // Linux has no handler for this message: the time limit decides
   connecting_.erase(found);
-  sockets_.connect_failed(*socket, ECONNRESET);
+  sockets_.connect_failed(*socket, socket->refusal());
 }
 
 void GuestDriver::abandon(Socket& socket) {
@@ -105,29 +123,45 @@ void GuestDriver::on_offer(Partition& bus, const HvsockOffer& offer) {
 void GuestDriver::accept_offer(const HvsockOffer& offer) {
   const auto port = proto::port_of(offer.service);
   Socket* listener = port ? live_listener(proto::Cid{guest_.config().cid}, *port) : nullptr;
-  if (listener == nullptr || guest_.removed) {
+  const bool has_room =
+      listener != nullptr && listener->listener->waiting.empty() && Sockets::has_room(*listener);
+  const Socket* dialer = sockets_.find(sockets_.host().socket_of(guest_.bus(), offer.relid));
+  const bool other_type =
+      listener != nullptr && dialer != nullptr && dialer->type != listener->type;
+  const bool refuses = listener == nullptr || other_type || guest_.removed ||
+                       is_beyond_old_ports(*listener, *port) ||
+                       (!has_room && listener->obeys("full-backlog=reset"));
+  if (refuses) {
     static_cast<void>(guest_.bus().guest_refuse(offer.relid));
     return;
   }
-  channels_[offer.relid] = {
-      .accepting = true, .port = *port, .host_port = proto::Port{offer.endpoint.data1}};
-  if (listener->listener->waiting.empty() && Sockets::has_room(*listener))
-    return open(offer.relid, *listener, true);
-  listener->listener->waiting.push_back(
-      {WaitingPeer::Kind::kFromHost, &guest_.bus(), offer.relid, 0});
+  Channel channel{.accepting = true, .port = *port, .host_port = proto::Port{offer.endpoint.data1}};
+  if (!has_room) {
+    channel.place = sockets_.wait_for_room(
+        *listener,
+        {.kind = WaitingPeer::Kind::kFromHost, .guest = &guest_.bus(), .relid = offer.relid});
+    if (channel.place.ticket == 0) {
+      static_cast<void>(guest_.bus().guest_refuse(offer.relid));
+      return;
+    }
+  }
+  channels_[offer.relid] = channel;
+  if (has_room) open(offer.relid, *listener, true);
 }
 
-void GuestDriver::answer_waiting(Partition& bus, proto::Relid relid, Socket* listener) {
-  const auto found = channels_.find(relid);
-  if (found == channels_.end()) return;  // the host gave up
-  if (listener != nullptr) return open(relid, *listener, true);
+void GuestDriver::answer_waiting(const WaitingPeer& peer, Socket* listener) {
+  const auto found = channels_.find(peer.relid);
+  if (found == channels_.end() || found->second.place.ticket != peer.ticket) return;
+  found->second.place = {};
+  if (listener != nullptr) return open(peer.relid, *listener, true);
   channels_.erase(found);
-  static_cast<void>(bus.guest_refuse(relid));
+  static_cast<void>(guest_.bus().guest_refuse(peer.relid));
 }
 
 void GuestDriver::open(proto::Relid relid, const Socket& sized_by, bool accepting) {
-  const std::size_t bytes = ring_bytes(sized_by, accepting);
-  if (guest_.bus().guest_open(relid, bytes, bytes)) return;
+  const std::size_t to_host = ring_bytes(sized_by, accepting, sized_by.options.send_buffer);
+  const std::size_t to_guest = ring_bytes(sized_by, accepting, sized_by.options.receive_buffer);
+  if (guest_.bus().guest_open(relid, to_host, to_guest)) return;
   on_open_result(guest_.bus(), relid, false, {});
 }
 
@@ -165,11 +199,15 @@ void GuestDriver::finish_accept(Channel& channel, proto::Relid relid, bool ok,
                     ? Stream::on_channel(Side::kGuest, guest_.bus(), relid, rings)
                     : nullptr;
   if (stream == nullptr) return let_go(relid);
-  const NamePair names = guest_accepted_names(*listener, proto::service_id_of(channel.port),
-                                              proto::service_id_of(channel.host_port));
+  NamePair names = guest_accepted_names(*listener, proto::service_id_of(channel.port),
+                                        proto::service_id_of(channel.host_port));
+  if (listener->kind == proto::AddressKind::kVsock && listener->before("vintage=5.5")) {
+    names.peer = proto::vsock_address(proto::kCidAny, proto::Port{next_old_peer_port_++});
+  }
   Socket* accepted = sockets_.accept(*listener, std::move(stream), names);
   if (accepted == nullptr) return let_go(relid);
   channel.socket = accepted->cookie;
+  sockets_.share_buffer_size(*accepted);
 }
 
 // ---- the end ------------------------------------------------------------------------------------
@@ -184,10 +222,18 @@ void GuestDriver::on_rescind(Partition& bus, proto::Relid relid) {
   if (socket != nullptr) sockets_.connect_failed(*socket, ECONNRESET);
 }
 
+std::uint64_t GuestDriver::socket_of(proto::Relid relid) const {
+  const auto found = channels_.find(relid);
+  return found == channels_.end() ? 0 : found->second.socket;
+}
+
 void GuestDriver::finish(Socket& socket) { let_go(socket.stream->relid()); }
 
 void GuestDriver::let_go(proto::Relid relid) {
-  channels_.erase(relid);
+  if (const auto found = channels_.find(relid); found != channels_.end()) {
+    sockets_.leave_queue(found->second.place);
+    channels_.erase(found);
+  }
   static_cast<void>(guest_.bus().guest_close(relid));
 }
 
@@ -200,8 +246,9 @@ void GuestDriver::on_guest_signal(Partition& bus, proto::Relid relid) {
 
 void GuestDriver::on_unloaded(Partition& bus) {
   static_cast<void>(bus);
-  const auto channels = std::exchange(channels_, {});
-  for (const auto& [relid, channel] : channels) {
+  auto channels = std::exchange(channels_, {});
+  for (auto& [relid, channel] : channels) {
+    sockets_.leave_queue(channel.place);
     Socket* socket = sockets_.find(channel.socket);
     if (socket == nullptr) continue;
     if (socket->stream != nullptr) sockets_.detach(*socket, false);

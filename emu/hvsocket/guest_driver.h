@@ -18,13 +18,13 @@
 #include <vector>
 
 #include "emu/hvsocket/port_table.h"
+#include "emu/hvsocket/socket.h"
 #include "emu/partition.h"
 
 namespace vmbus::emu {
 
 class Guest;
 class Sockets;
-struct Socket;
 
 class GuestDriver final : public GuestChannelEvents {
  public:
@@ -41,8 +41,10 @@ class GuestDriver final : public GuestChannelEvents {
   void abandon(Socket& socket);
   // The socket's stream ended: gives the channel back.
   void finish(Socket& socket);
+  // The cookie of the channel's socket; 0: it has none.
+  std::uint64_t socket_of(proto::Relid relid) const;
   // A listener has room again (or is going away: `listener` null): answers a waiting host connect.
-  void answer_waiting(Partition& bus, proto::Relid relid, Socket* listener);
+  void answer_waiting(const WaitingPeer& peer, Socket* listener);
 
   void on_contact(Partition& bus, bool connected) override;
   void on_offer(Partition& bus, const HvsockOffer& offer) override;
@@ -60,6 +62,7 @@ class GuestDriver final : public GuestChannelEvents {
     bool accepting = false;    // the host dialled
     proto::Port port{};        // accepting: the listener's
     proto::Port host_port{};   // accepting: what the peer's name shows
+    QueuePlace place{};        // accepting: while the listener has no room
   };
 
   void send_request(Socket& socket);
@@ -72,6 +75,7 @@ class GuestDriver final : public GuestChannelEvents {
   Sockets& sockets_;
   Guest& guest_;
   PortTable ports_;
+  std::uint32_t next_old_peer_port_ = 0x80000000;  // what Linux before 5.5 calls its peers
   std::unordered_map<std::uint32_t, std::uint64_t> connecting_;  // local port -> socket
   std::unordered_map<proto::Relid, Channel> channels_;
 };

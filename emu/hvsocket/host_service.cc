@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <vector>
 
 #include "emu/hvsocket/names.h"
@@ -12,6 +13,10 @@ namespace {
 
 using proto::EndpointState;
 using proto::Guid;
+
+// How long an open waits for room in a listener's queue, as OpenVMM's relay waits for a guest's open.
+// Longer than a guest's own connect by default, so that a program sees its own time limit.
+constexpr std::chrono::seconds kOpenLimit{5};
 
 // The VmIds that mean "many": two sockets bound to the same one and service could not be told
 // apart. A particular VM's id is shared by all clients that bind to what they are about to dial, as
@@ -77,8 +82,9 @@ Socket* HostService::find_live(const Guid& vm_id, const Guid& service) {
   return sockets_.first_alive([&] { return find(vm_id, service); });
 }
 
-Socket* HostService::listener_for_guest(const Guid& vm_id, const Guid& service) {
-  for (const Guid& candidate : {vm_id, proto::kHvGuidChildren, proto::kHvGuidWildcard}) {
+Socket* HostService::listener_for_guest(const PartitionConfig& guest, const Guid& service) {
+  if (guest.flavour == Flavour::kWsl) return find_live(guest.vm_id, service);
+  for (const Guid& candidate : {guest.vm_id, proto::kHvGuidChildren, proto::kHvGuidWildcard}) {
     if (Socket* listener = find_live(candidate, service)) return listener;
   }
   return nullptr;
@@ -94,11 +100,30 @@ Socket* HostService::listener_for_host(const Guid& service) {
 // ---- a guest connects ---------------------------------------------------------------------------
 
 void HostService::on_tl_connect(Partition& bus, const Guid& endpoint, const Guid& service) {
-  if (listener_for_guest(bus.config().vm_id, service) == nullptr)
+  if (listener_for_guest(bus.config(), service) == nullptr)
     return bus.host_refuse_connect(endpoint, service);
-  const auto relid = bus.host_offer(service, endpoint, false);
+  auto relid = bus.host_offer(service, endpoint, false);
+  if (!relid && let_go_of_closed(bus, endpoint, service)) {
+    relid = bus.host_offer(service, endpoint, false);
+  }
   if (!relid) return bus.host_refuse_connect(endpoint, service);
   channels_[{&bus, relid->value}] = {.service = service, .endpoint = endpoint};
+}
+
+// Channels with one pair of names exclude each other. A guest that dials under a name of a connection
+// which it has closed need not wait until the host's end has read that to its end.
+bool HostService::let_go_of_closed(Partition& bus, const Guid& endpoint, const Guid& service) {
+  for (auto& [key, channel] : channels_) {
+    if (key.first != &bus || channel.endpoint != endpoint || channel.service != service) continue;
+    Socket* socket = sockets_.find(channel.socket);
+    if (socket == nullptr || socket->stream == nullptr || !socket->stream->peer_closed) continue;
+    channel.socket = 0;
+    sockets_.detach(*socket, false);
+    static_cast<void>(bus.host_complete_close(proto::Relid{key.second}));
+    rescind(bus, proto::Relid{key.second}, channel);
+    return true;
+  }
+  return false;
 }
 
 void HostService::on_channel_open(Partition& bus, proto::Relid relid, const ChannelRings& rings) {
@@ -110,13 +135,16 @@ void HostService::on_channel_open(Partition& bus, proto::Relid relid, const Chan
   Channel& channel = found->second;
   channel.rings = rings;
   if (!channel.dialled) {
-    Socket* listener = listener_for_guest(bus.config().vm_id, channel.service);
-    if (listener == nullptr) return refuse_open(bus, relid, channel);
+    Socket* listener = listener_for_guest(bus.config(), channel.service);
+    const Socket* dialer = sockets_.find(sockets_.guests().of(bus).driver().socket_of(relid));
+    const bool other_type =
+        listener != nullptr && dialer != nullptr && dialer->type != listener->type;
+    if (listener == nullptr || other_type) return refuse_open(bus, relid, channel);
     if (listener->listener->waiting.empty() && Sockets::has_room(*listener)) {
       return accept(bus, relid, channel, *listener);
     }
-    listener->listener->waiting.push_back({WaitingPeer::Kind::kFromGuest, &bus, relid, 0});
-    return;
+    if (listener->obeys("full-backlog=reset")) return refuse_open(bus, relid, channel);
+    return wait_for_room(bus, relid, channel, *listener);
   }
   Socket* dialer = sockets_.find(channel.socket);
   if (dialer == nullptr || dialer->state != EndpointState::kConnecting)
@@ -146,11 +174,30 @@ void HostService::accept(Partition& bus, proto::Relid relid, Channel& channel, S
   static_cast<void>(bus.host_complete_open(relid, true));
 }
 
-void HostService::answer_waiting(Partition& bus, proto::Relid relid, Socket* listener) {
-  const auto found = channels_.find({&bus, relid.value});
-  if (found == channels_.end() || found->second.rescinded) return;  // the guest gave up
-  if (listener == nullptr) return refuse_open(bus, relid, found->second);
-  accept(bus, relid, found->second, *listener);
+void HostService::wait_for_room(Partition& bus, proto::Relid relid, Channel& channel,
+                                const Socket& listener) {
+  channel.place = sockets_.wait_for_room(
+      listener, {.kind = WaitingPeer::Kind::kFromGuest, .guest = &bus, .relid = relid});
+  const std::uint64_t ticket = channel.place.ticket;
+  if (ticket == 0) return refuse_open(bus, relid, channel);
+  channel.limit = sockets_.loop().after(kOpenLimit, [this, ticket, &bus, relid] {
+    answer_waiting(
+        {.kind = WaitingPeer::Kind::kFromGuest, .ticket = ticket, .guest = &bus, .relid = relid},
+        nullptr);
+  });
+}
+
+void HostService::stop_waiting(Channel& channel) {
+  sockets_.leave_queue(channel.place);
+  sockets_.loop().cancel(channel.limit);
+}
+
+void HostService::answer_waiting(const WaitingPeer& peer, Socket* listener) {
+  const auto found = channels_.find({peer.guest, peer.relid.value});
+  if (found == channels_.end() || found->second.place.ticket != peer.ticket) return;
+  stop_waiting(found->second);
+  if (listener == nullptr) return refuse_open(*peer.guest, peer.relid, found->second);
+  accept(*peer.guest, peer.relid, found->second, *listener);
 }
 
 void HostService::refuse_open(Partition& bus, proto::Relid relid, Channel& channel) {
@@ -201,8 +248,14 @@ void HostService::finish(Socket& socket) {
   rescind(bus, relid, found->second);
 }
 
+std::uint64_t HostService::socket_of(Partition& bus, proto::Relid relid) const {
+  const auto found = channels_.find({&bus, relid.value});
+  return found == channels_.end() ? 0 : found->second.socket;
+}
+
 void HostService::rescind(Partition& bus, proto::Relid relid, Channel& channel) {
   if (channel.rescinded) return;
+  stop_waiting(channel);
   channel.rescinded = true;
   static_cast<void>(bus.host_rescind(relid));
 }
@@ -218,6 +271,7 @@ void HostService::on_channel_close(Partition& bus, proto::Relid relid) {
 void HostService::on_channel_released(Partition& bus, proto::Relid relid) {
   const auto found = channels_.find({&bus, relid.value});
   if (found == channels_.end()) return;
+  stop_waiting(found->second);
   const Channel channel = found->second;
   channels_.erase(found);
   Socket* socket = sockets_.find(channel.socket);
@@ -225,7 +279,7 @@ void HostService::on_channel_released(Partition& bus, proto::Relid relid) {
   if (socket->stream != nullptr) return sockets_.detach(*socket, true);
   // Released without having been opened: the guest refuses. A strict dialer waits for its time
   // limit instead.
-  if (!socket->quirks().refuses_at_once) return;
+  if (!socket->obeys("host-fast-fail=on")) return;
   sockets_.connect_failed(*socket, socket->refusal());
 }
 

@@ -17,13 +17,14 @@
 #include <unordered_map>
 #include <utility>
 
+#include "emu/event_loop.h"
+#include "emu/hvsocket/socket.h"
 #include "emu/partition.h"
 #include "emu/protocol/address.h"
 
 namespace vmbus::emu {
 
 class Sockets;
-struct Socket;
 
 // What the host calls an address: the VmId it listens for.
 proto::Guid listening_vm_id(const proto::Address& local);
@@ -40,9 +41,9 @@ class HostService final : public HostChannelEvents {
   void release(const Socket& socket);
   // A free automatic port for an AF_VSOCK socket of the host.
   proto::Port pick_port();
-  // The listener for a connection from the guest `vm_id`, the most specific first: its own VmId,
-  // children, wildcard.
-  Socket* listener_for_guest(const proto::Guid& vm_id, const proto::Guid& service);
+  // The listener for a connection from a guest, the most specific first: its own VmId, children,
+  // wildcard. A WSL guest is served by the first alone.
+  Socket* listener_for_guest(const PartitionConfig& guest, const proto::Guid& service);
   // The listener for a connection from the host itself: loopback, wildcard.
   Socket* listener_for_host(const proto::Guid& service);
 
@@ -50,7 +51,10 @@ class HostService final : public HostChannelEvents {
   void dial(Socket& socket, Partition& bus);
   void abandon(Socket& socket);
   void finish(Socket& socket);
-  void answer_waiting(Partition& bus, proto::Relid relid, Socket* listener);
+  // A listener has room again (or is going away: `listener` null): answers a waiting guest connect.
+  void answer_waiting(const WaitingPeer& peer, Socket* listener);
+  // The cookie of the channel's socket; 0: it has none.
+  std::uint64_t socket_of(Partition& bus, proto::Relid relid) const;
   // Every connection to this guest ends as a reset at the host's end (vm remove --force).
   void reset_all(Partition& bus);
 
@@ -71,12 +75,17 @@ class HostService final : public HostChannelEvents {
     proto::Guid service{};
     proto::Guid endpoint{};
     ChannelRings rings{};  // of an open that waits for room
+    QueuePlace place{};    // meanwhile
+    TimerId limit{};       // meanwhile
   };
 
   Socket* find(const proto::Guid& vm_id, const proto::Guid& service) const;
   Socket* find_live(const proto::Guid& vm_id, const proto::Guid& service);
   bool make_offer(Socket& socket, Partition& bus);
+  bool let_go_of_closed(Partition& bus, const proto::Guid& endpoint, const proto::Guid& service);
   void accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener);
+  void wait_for_room(Partition& bus, proto::Relid relid, Channel& channel, const Socket& listener);
+  void stop_waiting(Channel& channel);
   void refuse_open(Partition& bus, proto::Relid relid, Channel& channel);
   void rescind(Partition& bus, proto::Relid relid, Channel& channel);
 

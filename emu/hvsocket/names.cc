@@ -24,7 +24,7 @@ proto::Address name(AddressKind kind, proto::Cid cid, const proto::Guid& vm_id,
 }
 
 proto::Cid shown_own_cid(const Socket& socket) {
-  return socket.quirks().shows_own_cid ? proto::Cid{socket.guest->config().cid} : proto::kCidAny;
+  return socket.obeys("own-cid=on") ? proto::Cid{socket.guest->config().cid} : proto::kCidAny;
 }
 
 }  // namespace

@@ -49,14 +49,21 @@ std::optional<proto::Port> PortTable::pick(proto::Cid cid, std::uint32_t candida
   return std::nullopt;
 }
 
+std::optional<proto::Port> PortTable::pick_from_top(proto::Cid cid) const {
+  for (std::uint32_t port = kLastAutomatic; port >= kFirstAutomatic; --port) {
+    if (holder(cid, proto::Port{port}) == nullptr) return proto::Port{port};
+  }
+  return std::nullopt;
+}
+
 Socket* PortTable::listener(proto::Cid cid, proto::Port port) const {
   const auto [first, last] = holders_.equal_range(port.value);
   for (auto it = first; it != last; ++it) {
     Socket& socket = *it->second;
     const bool serves = socket.local.cid == proto::kCidAny || socket.local.cid == cid;
-    if (serves && socket.state == proto::EndpointState::kListening && socket.type == SOCK_STREAM) {
-      return &socket;
-    }
+    // A transport without records does not see who listens for them.
+    const bool is_seen = !socket.carries_records() || socket.obeys("seqpacket=on");
+    if (serves && is_seen && socket.state == proto::EndpointState::kListening) return &socket;
   }
   return nullptr;
 }

@@ -30,6 +30,9 @@ class PortTable {
   // `candidates` tried are all taken (a retry goes on from there).
   std::optional<proto::Port> pick(proto::Cid cid, std::uint32_t candidates);
 
+  // The highest free port.
+  std::optional<proto::Port> pick_from_top(proto::Cid cid) const;
+
   // The listening stream socket that serves `port` for a connection made to `cid`, if there is one.
   Socket* listener(proto::Cid cid, proto::Port port) const;
 

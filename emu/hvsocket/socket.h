@@ -6,6 +6,7 @@
 #ifndef VMBUS_EMU_HVSOCKET_SOCKET_H_
 #define VMBUS_EMU_HVSOCKET_SOCKET_H_
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <cerrno>
@@ -16,12 +17,12 @@
 #include <vector>
 
 #include "emu/event_loop.h"
-#include "emu/hvsocket/quirks.h"
 #include "emu/hvsocket/stream.h"
 #include "emu/owned_fd.h"
 #include "emu/partition.h"
 #include "emu/protocol/address.h"
 #include "emu/protocol/endpoint_table.h"
+#include "emu/protocol/profile.h"
 
 namespace vmbus::emu {
 
@@ -31,6 +32,14 @@ struct Socket;
 // Which partition a socket belongs to. `auto` sockets decide at bind, connect or listen
 // (docs/architecture.md).
 enum class Home : std::uint8_t { kUndecided, kHost, kGuest };
+
+// Whose rules a socket follows: those of its process at socket(), or of its listener.
+struct Profile {
+  std::string text = "default";  // as `vmbus ps` shows it
+  proto::QuirkValues quirks = proto::kDefaultQuirks;
+};
+
+inline constexpr std::uint32_t kStoredZeroCopy = 16;  // a bit of SocketOptions::stored
 
 // The options a program can read back; defaults as a fresh AF_VSOCK socket of Linux 6.18.
 struct SocketOptions {
@@ -48,13 +57,21 @@ struct SocketOptions {
 };
 
 // A connection that found its listener's queue full: it is answered when there is room, or given up
-// by its maker.
+// by its maker. The ticket says which wait this is: a relid, or a socket that connects again, may
+// stand for another connection by then.
 struct WaitingPeer {
   enum class Kind : std::uint8_t { kFromGuest, kFromHost, kLoopback };
   Kind kind;
+  std::uint64_t ticket = 0;
   Partition* guest = nullptr;  // kFromGuest, kFromHost
   proto::Relid relid{};        // kFromGuest, kFromHost
   std::uint64_t dialer = 0;    // kLoopback: the connecting socket's cookie
+};
+
+// A place in a listener's waiting queue, as the one who waits keeps it. Ticket 0: none.
+struct QueuePlace {
+  std::uint64_t listener = 0;  // cookie
+  std::uint64_t ticket = 0;
 };
 
 struct Listener {
@@ -70,6 +87,7 @@ struct Attempt {
   Partition* guest = nullptr;  // whose bus carries it
   proto::Relid relid{};        // once offered
   TimerId timer{};
+  QueuePlace place{};    // loopback, while the listener has no room
   bool plugged = false;  // A shows no OUT; otherwise connect() has not answered yet
 };
 
@@ -85,7 +103,8 @@ struct Socket {
   proto::AddressKind kind = proto::AddressKind::kVsock;
   std::uint8_t type = 0;
   std::string partition;  // "auto", "host" or a guest's name
-  Profile profile = kDefaultProfile;
+  Profile profile;
+  std::uint32_t protocol = 0;  // as socket() was asked
 
   Home home = Home::kUndecided;
   Guest* guest = nullptr;  // home kGuest: its own; undecided and bound: where the port is held
@@ -94,14 +113,17 @@ struct Socket {
   std::uint8_t ended = 0;  // proto::EndpointEnded
   std::uint8_t flags = 0;  // proto::EndpointFlags
   int so_error = 0;
+  bool reset_pending = false;  // after-reset=pending: a blocking connect() collects it
   proto::Address local;
   proto::Address peer;
   SocketOptions options;
+  std::uint64_t peer_buffer_size = 262144;  // the peer's SO_VM_SOCKETS_BUFFER_SIZE
 
   std::unique_ptr<Listener> listener;  // kListening
   std::unique_ptr<Attempt> attempt;    // kConnecting
   std::unique_ptr<Stream> stream;      // kConnected, while the rings may be touched
-  std::vector<std::byte> inbox;   // rest of a ring that went away: to be read before end of file
+  std::vector<std::byte> inbox;   // taken from a ring ahead of B: parts of records, bytes below the
+                                  // low-water mark, the rest of a ring that went away
   std::vector<std::byte> outbox;  // taken or peeked from B ahead of what B still holds
   bool outbox_is_last = false;    // B's queue is left unread (SHUT_WR): the outbox is all there is
 
@@ -111,13 +133,37 @@ struct Socket {
   bool b_ended = false;  // end of file at B, or outbox_is_last and the outbox sent
   bool queued = false;   // in the run queue
   bool closed = false;   // A's last copy is gone
+  int receives = 0;      // under way, where bytes are held back
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
+  std::uint64_t bytes_discarded = 0;  // since the peer is gone
 
-  const Quirks& quirks() const { return *profile.quirks; }
-  // What a connect says that nobody answers: Windows knows a refusal, AF_VSOCK a reset.
-  int refusal() const { return kind == proto::AddressKind::kHyperV ? ECONNREFUSED : ECONNRESET; }
+  // The value of a row of the quirk table. A row for the other side of the bus counts as in profile
+  // `default`; while the side is undecided, guests' rules hold.
+  std::uint32_t quirk(proto::Quirk row) const {
+    const proto::QuirkScope scope = proto::row_of(row).scope;
+    const auto other = home == Home::kHost ? proto::QuirkScope::kGuest : proto::QuirkScope::kHost;
+    return (scope == other ? proto::kDefaultQuirks : profile.quirks)[row];
+  }
+  bool obeys(proto::Setting setting) const { return quirk(setting.quirk) == setting.value; }
+  // Is the socket's Linux older than this one?
+  bool before(proto::Setting vintage) const { return profile.quirks.before(vintage); }
+  bool reaches_itself() const { return obeys("loopback=on") && !before("vintage=5.6"); }
+  // What a connect says that nobody answers. Inside one partition Windows knows a refusal, AF_VSOCK
+  // a reset; across the bus the quirk table says it.
+  int near_refusal() const {
+    return kind == proto::AddressKind::kHyperV ? ECONNREFUSED : ECONNRESET;
+  }
+  int refusal() const {
+    if (obeys("refusal=timeout")) return ETIMEDOUT;
+    return obeys("refusal=refused") ? ECONNREFUSED : near_refusal();
+  }
   bool has(std::uint8_t bits) const { return (ended & bits) != 0; }
+  // Bytes below SO_RCVLOWAT stay in the inbox, so that A shows no IN.
+  bool has_low_water() const {
+    return options.receive_low_water > 1 && !carries_records() && obeys("low-water-poll=on");
+  }
+  bool carries_records() const { return type == SOCK_SEQPACKET; }
 };
 
 }  // namespace vmbus::emu

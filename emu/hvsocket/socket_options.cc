@@ -59,16 +59,18 @@ void set_stored(Socket& socket, std::uint32_t bit, int value) {
 }
 
 int set_low_water(Socket& socket, int value) {
-  if (socket.state == proto::EndpointState::kConnected) return EOPNOTSUPP;
+  const bool connected = socket.state == proto::EndpointState::kConnected;
+  if (connected && socket.obeys("low-water=refused")) return EOPNOTSUPP;
   if (value < 0 || static_cast<std::uint64_t>(value) > socket.options.buffer_size) return EINVAL;
   socket.options.receive_low_water = value == 0 ? 1U : static_cast<std::uint32_t>(value);
   return 0;
 }
 
 int set_zerocopy(Socket& socket, int value) {
-  if (socket.state == proto::EndpointState::kConnected) return EOPNOTSUPP;
+  const bool connected = socket.state == proto::EndpointState::kConnected;
+  if (connected && socket.obeys("zerocopy=off")) return EOPNOTSUPP;
   if (value != 0 && value != 1) return EINVAL;
-  set_stored(socket, 16, value);
+  set_stored(socket, kStoredZeroCopy, value);
   return 0;
 }
 
@@ -100,6 +102,9 @@ int set_generic(Socket& socket, int option, std::span<const std::byte> bytes) {
       return 0;
     case SO_OOBINLINE:
       set_stored(socket, 8, *value);
+      return 0;
+    case SO_PASSCRED:
+      set_stored(socket, 32, *value);
       return 0;
     case SO_ZEROCOPY:
       return set_zerocopy(socket, *value);

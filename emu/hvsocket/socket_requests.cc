@@ -1,16 +1,16 @@
 #include "emu/hvsocket/socket_requests.h"
 
-#include <sys/random.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "emu/hvsocket/socket_options.h"
+#include "emu/records.h"
 
 namespace vmbus::emu {
 namespace {
@@ -20,12 +20,6 @@ using proto::EndpointState;
 using proto::Guid;
 
 constexpr std::uint32_t kMaxBacklog = 4096;  // net.core.somaxconn
-
-Guid fresh_guid() {
-  std::array<std::uint8_t, 16> bytes{};
-  [[maybe_unused]] const ssize_t length = ::getrandom(bytes.data(), bytes.size(), 0);
-  return proto::random_guid(bytes);
-}
 
 // What socket(2) says of (family, type, protocol); 0 if such a socket exists.
 int check_kind(const CreateCall& call) {
@@ -46,37 +40,54 @@ AddressKind kind_of(std::uint32_t family) {
   return family == proto::kFamilyHyperVFreeBsd ? AddressKind::kFreeBsd : AddressKind::kVsock;
 }
 
-bool is_unreachable_vm_id(const Guid& vm_id) {
-  return vm_id == proto::kHvGuidWildcard || vm_id == proto::kHvGuidBroadcast ||
-         vm_id == proto::kHvGuidChildren || vm_id == proto::kHvGuidSiloHost;
+// "strict", or "strict+peek=on" with settings; empty when either is wrong.
+std::optional<Profile> make_profile(std::string_view name, std::string_view settings) {
+  const auto column = proto::find_profile(name.empty() ? proto::kProfileTable[0].name : name);
+  if (!column) return std::nullopt;
+  Profile profile{std::string(proto::kProfileTable[*column].name), proto::kProfileValues[*column]};
+  const auto fault = proto::apply_settings(settings, &profile.quirks);
+  if (fault.kind != proto::SettingFault::Kind::kNone) return std::nullopt;
+  if (!settings.empty()) profile.text.append("+").append(settings);
+  return profile;
 }
 
-// A free port of the socket's guest.
-std::optional<proto::Port> automatic_port(const Socket& socket, proto::Cid cid) {
-  const bool all = socket.quirks().scans_all_ports;
-  return socket.guest->driver().ports().pick(cid, all ? kAllPortCandidates : kLinuxPortCandidates);
+// Linux forgets at shutdown that the connection had come to its end: recv, which gave 0, then says
+// that there is none.
+bool forgets_peer(const Socket& socket, int a) {
+  const bool over = socket.has(proto::kEndedPeerGone) && socket.has(proto::kEndedPeerWrite);
+  int unread_bytes = 0;
+  return over && socket.kind == AddressKind::kVsock && socket.obeys("recv-after-end=enotconn") &&
+         ::ioctl(a, FIONREAD, &unread_bytes) == 0 && unread_bytes == 0;
 }
 
 }  // namespace
 
 tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) {
-  if (const int error = check_kind(call)) return tl::unexpected(error);
-  const auto profile = find_profile(call.profile.empty() ? kDefaultProfile.name : call.profile);
+  const auto profile = make_profile(call.profile, call.quirks);
   if (!profile) return tl::unexpected(EINVAL);
+  if (call.type == SOCK_SEQPACKET && profile->quirks.before("vintage=5.14")) {
+    return tl::unexpected(ESOCKTNOSUPPORT);
+  }
   const AddressKind kind = kind_of(call.family);
   GuestList& guests = sockets_.guests();
   Guest* guest = nullptr;
   if (call.partition != "auto" && call.partition != "host") {
     guest = guests.find(call.partition);
     if (guest == nullptr) return tl::unexpected(EINVAL);
+    const bool knows_family =
+        kind != AddressKind::kFreeBsd || guest->config().flavour == Flavour::kFreeBsd;
+    if (!knows_family) return tl::unexpected(EAFNOSUPPORT);
   } else if (kind == AddressKind::kFreeBsd) {
     guest = guests.find_flavour(Flavour::kFreeBsd);
     if (guest == nullptr) return tl::unexpected(EAFNOSUPPORT);
   }
+  // A family that nobody here has comes before what is wrong with its sockets.
+  if (const int error = check_kind(call)) return tl::unexpected(error);
   auto born = sockets_.create({.kind = kind,
                                .type = static_cast<std::uint8_t>(call.type),
                                .partition = call.partition,
                                .profile = *profile,
+                               .protocol = call.protocol,
                                .pid = call.pid,
                                .program = call.program});
   if (!born) return born;
@@ -88,6 +99,12 @@ tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) 
   }
   sockets_.publish(socket);
   return born;
+}
+
+// A free port of the socket's guest.
+std::optional<proto::Port> SocketRequests::automatic_port(const Socket& socket, proto::Cid cid) {
+  const bool all = socket.obeys("port-scan=all");
+  return socket.guest->driver().ports().pick(cid, all ? kAllPortCandidates : kLinuxPortCandidates);
 }
 
 // ---- bind ---------------------------------------------------------------------------------------
@@ -103,6 +120,7 @@ int SocketRequests::bind(Socket& socket, std::span<const std::byte> address, boo
       error = bind_hyperv(socket, name);
       break;
     case AddressKind::kFreeBsd:
+      name.cid = proto::kCidAny;  // it has none: the port stands for every way to its guest
       error = take_name(socket, name) ? 0 : EADDRINUSE;
       break;
     case AddressKind::kNone:
@@ -127,7 +145,8 @@ int SocketRequests::bind_vsock(Socket& socket, proto::Address address, bool priv
       if (!port) return EADDRNOTAVAIL;
       address.port = *port;
     }
-  } else if (address.port < proto::kFirstUnprivilegedPort && !privileged) {
+  } else if (address.port < proto::kFirstUnprivilegedPort && !privileged &&
+             socket.obeys("low-ports=root")) {
     return EACCES;
   }
   return take_name(socket, address) ? 0 : EADDRINUSE;
@@ -171,8 +190,8 @@ int SocketRequests::choose_home_for_bind(Socket& socket, proto::Cid cid) {
 bool SocketRequests::is_local_cid(const Socket& socket, proto::Cid cid) const {
   if (cid == proto::kCidAny) return true;
   if (socket.home == Home::kHost) return cid == proto::kCidHost || cid == proto::kCidLocal;
-  if (cid == proto::kCidLocal) return socket.quirks().has_loopback;
-  return socket.quirks().shows_own_cid && cid.value == socket.guest->config().cid;
+  if (cid == proto::kCidLocal) return socket.reaches_itself();
+  return socket.obeys("own-cid=on") && cid.value == socket.guest->config().cid;
 }
 
 bool SocketRequests::take_name(Socket& socket, proto::Address address) {
@@ -200,7 +219,10 @@ int SocketRequests::listen(Socket& socket, int a, int backlog) {
     socket.listener->backlog = length;
     return 0;
   }
-  if (socket.state != EndpointState::kBound) {
+  // Up to 6.12 a failed connect leaves a bound socket like any other.
+  const bool bound_by_connect = socket.state == EndpointState::kFailed &&
+                                socket.kind == AddressKind::kVsock && socket.before("vintage=6.16");
+  if (socket.state != EndpointState::kBound && !bound_by_connect) {
     return socket.kind == AddressKind::kFreeBsd && socket.state == EndpointState::kFresh
                ? EADDRNOTAVAIL
                : EINVAL;
@@ -221,181 +243,6 @@ int SocketRequests::listen(Socket& socket, int a, int backlog) {
   return 0;
 }
 
-// ---- connect ------------------------------------------------------------------------------------
-
-int SocketRequests::connect(Socket& socket, int a, std::span<const std::byte> address,
-                            bool nonblocking) {
-  if (socket.state == EndpointState::kConnected) {
-    return socket.has(proto::kEndedLocalRead | proto::kEndedLocalWrite) ? EINVAL : EISCONN;
-  }
-  if (socket.has(proto::kEndedLocalRead | proto::kEndedLocalWrite)) return EINVAL;
-  if (socket.state == EndpointState::kConnecting) return nonblocking ? EALREADY : EINPROGRESS;
-  if (socket.state == EndpointState::kListening) return EINVAL;
-  proto::Address target;
-  if (const int error = proto::parse_sockaddr(socket.kind, address, target)) return error;
-  if (socket.type != SOCK_STREAM) return ESOCKTNOSUPPORT;
-  if (const int error = start(socket, target)) return error;
-  sockets_.settle_buses();
-  if (socket.state == EndpointState::kConnected) {
-    raise_out_edge(a);
-    return 0;
-  }
-  if (socket.state != EndpointState::kConnecting) {
-    raise_out_edge(a);
-    return nonblocking ? EINPROGRESS : take_error(socket);
-  }
-  socket.flags |= proto::kFlagSendBufferLow;
-  sockets_.publish(socket);
-  socket.attempt->plugged = sockets_.plug().put(a);
-  if (socket.kind == AddressKind::kVsock) {
-    sockets_.start_timer(socket, std::chrono::microseconds(socket.options.connect_timeout_us));
-  } else if (socket.kind == AddressKind::kHyperV) {
-    sockets_.start_timer(socket, std::chrono::milliseconds(socket.options.hv_connect_timeout_ms));
-  }
-  return EINPROGRESS;
-}
-
-int SocketRequests::start(Socket& socket, const proto::Address& target) {
-  if (const int error = choose_home_for_connect(socket, target)) return error;
-  if (socket.guest != nullptr && socket.guest->removed) return ENODEV;
-  return socket.home == Home::kHost ? start_from_host(socket, target)
-                                    : start_from_guest(socket, target);
-}
-
-// `auto`: dialling a VM's CID makes it the host's, anything else the default guest's.
-int SocketRequests::choose_home_for_connect(Socket& socket, const proto::Address& target) {
-  if (socket.home != Home::kUndecided) return 0;
-  GuestList& guests = sockets_.guests();
-  if (guests.find_cid(target.cid.value) == nullptr) {
-    sockets_.assign_guest(socket, socket.guest != nullptr ? *socket.guest : guests.default_guest());
-    return 0;
-  }
-  if (socket.state == EndpointState::kBound) {
-    if (host_name_taken(socket.local)) return EADDRINUSE;
-    sockets_.release_name(socket);
-    socket.guest = nullptr;
-    sockets_.assign_host(socket);
-    sockets_.hold_name(socket);
-    return 0;
-  }
-  sockets_.assign_host(socket);
-  return 0;
-}
-
-// The connecting socket's own port (or, for a Windows name, its fresh service) and its Attempt.
-int SocketRequests::name_dialer(Socket& socket) {
-  if (socket.state == EndpointState::kFresh && socket.home == Home::kHost &&
-      socket.kind == AddressKind::kVsock) {
-    take_name(socket, proto::vsock_address(proto::kCidAny, sockets_.host().pick_port()));
-  }
-  if (socket.home != Home::kHost && socket.local.port == proto::Port{}) {
-    const auto port = automatic_port(socket, proto::kCidAny);
-    if (!port) return EADDRNOTAVAIL;
-    socket.local = {.kind = socket.kind, .cid = proto::kCidAny, .port = *port};
-    sockets_.hold_name(socket);
-  }
-  socket.attempt = std::make_unique<Attempt>();
-  const bool by_port = socket.home != Home::kHost;
-  socket.attempt->endpoint = by_port ? proto::service_id_of(socket.local.port) : fresh_guid();
-  // The guest sees the low 32 bits as its peer's port: the host program's own, where it has one.
-  if (!by_port && socket.kind == AddressKind::kVsock) {
-    socket.attempt->endpoint.data1 = socket.local.port.value;
-  }
-  socket.state = EndpointState::kConnecting;
-  socket.so_error = 0;
-  return 0;
-}
-
-int SocketRequests::start_from_guest(Socket& socket, const proto::Address& target) {
-  Guest& guest = *socket.guest;
-  const proto::Cid own{guest.config().cid};
-  Reach reach = Reach::kNowhere;
-  Guid service = proto::service_id_of(target);
-  switch (socket.kind) {
-    case AddressKind::kHyperV:
-      if (target.vm_id == proto::kHvGuidParent) reach = Reach::kOtherSide;
-      if (target.vm_id == proto::kHvGuidLoopback || target.vm_id == guest.config().vm_id)
-        reach = Reach::kLoopback;
-      if (reach == Reach::kNowhere) return EADDRNOTAVAIL;
-      break;
-    case AddressKind::kFreeBsd:
-      reach = Reach::kOtherSide;
-      break;
-    case AddressKind::kNone:
-    case AddressKind::kVsock:
-      if (target.cid == proto::kCidHost) reach = Reach::kOtherSide;
-      if (target.cid == proto::kCidLocal || target.cid == proto::kCidAny || target.cid == own) {
-        reach = socket.quirks().has_loopback ? Reach::kLoopback : Reach::kNowhere;
-      }
-      if (reach == Reach::kNowhere) return ENETUNREACH;
-      break;
-  }
-  if (const int error = name_dialer(socket)) return error;
-  socket.attempt->service = service;
-  socket.attempt->guest = &guest.bus();
-  socket.peer = target;
-  Socket* nearby = nullptr;
-  if (reach == Reach::kLoopback) {
-    const proto::Cid cid = target.cid == proto::kCidAny ? own : target.cid;
-    nearby = guest.driver().live_listener(cid, proto::Port{service.data1});
-  } else {
-    nearby = stand_in_for_host(socket, service);
-  }
-  if (reach == Reach::kLoopback || nearby != nullptr) {
-    dial_loopback(socket, nearby);
-  } else {
-    guest.driver().dial(socket);
-  }
-  return 0;
-}
-
-// A CID_ANY listener of an `auto` program also answers dials to CID 2 while no host listener has
-// that port.
-Socket* SocketRequests::stand_in_for_host(const Socket& socket, const Guid& service) {
-  if (socket.partition != "auto" || socket.kind != AddressKind::kVsock) return nullptr;
-  if (sockets_.host().listener_for_guest(socket.guest->config().vm_id, service) != nullptr)
-    return nullptr;
-  Socket* listener =
-      socket.guest->driver().live_listener(proto::kCidAny, proto::Port{service.data1});
-  return listener != nullptr && listener->partition == "auto" ? listener : nullptr;
-}
-
-int SocketRequests::start_from_host(Socket& socket, const proto::Address& target) {
-  Guest* guest = nullptr;
-  bool loopback = false;
-  if (socket.kind == AddressKind::kHyperV) {
-    if (is_unreachable_vm_id(target.vm_id) || target.vm_id == proto::kHvGuidParent)
-      return EADDRNOTAVAIL;
-    loopback = target.vm_id == proto::kHvGuidLoopback;
-    if (!loopback) guest = sockets_.guests().find_vm_id(target.vm_id);
-    if (!loopback && guest == nullptr) return EHOSTUNREACH;
-  } else {
-    loopback = target.cid == proto::kCidLocal || target.cid == proto::kCidHost ||
-               target.cid == proto::kCidAny;
-    if (!loopback) guest = sockets_.guests().find_cid(target.cid.value);
-    if (!loopback && guest == nullptr) return ENODEV;
-  }
-  if (const int error = name_dialer(socket)) return error;
-  socket.attempt->service = proto::service_id_of(target);
-  socket.peer = target;
-  if (loopback) {
-    dial_loopback(socket, sockets_.host().listener_for_host(socket.attempt->service));
-  } else {
-    sockets_.host().dial(socket, guest->bus());
-  }
-  return 0;
-}
-
-void SocketRequests::dial_loopback(Socket& socket, Socket* listener) {
-  if (listener != nullptr) return sockets_.connect_loopback(socket, *listener);
-  sockets_.connect_failed(socket, socket.refusal());
-}
-
-int SocketRequests::cancel_connect(Socket& socket) {
-  sockets_.cancel_attempt(socket);
-  return 0;
-}
-
 // ---- the rest -----------------------------------------------------------------------------------
 
 int SocketRequests::shutdown(Socket& socket, int a, int how) {
@@ -410,27 +257,62 @@ int SocketRequests::shutdown(Socket& socket, int a, int how) {
   if (how != SHUT_RD) socket.ended |= proto::kEndedLocalWrite;
   const unsigned added = socket.ended & ~unsigned{before};
   if ((added & proto::kEndedLocalWrite) != 0) socket.flags |= proto::kFlagSendBufferLow;
+  if (forgets_peer(socket, a)) socket.ended |= proto::kEndedForgotten;
   sockets_.publish(socket);
   if ((added & proto::kEndedLocalWrite) != 0) {
-    // The plug, and whatever else is queued, stays at B unread: A shows no OUT until its last
-    // close.
-    sockets_.plug().put(a);
-    ::shutdown(a, SHUT_WR);
-    std::vector<std::byte> queued = peek_all(socket.b.get());
-    sockets_.plug().erase_from(queued);
-    socket.outbox.insert(socket.outbox.end(), queued.begin(), queued.end());
-    socket.outbox_is_last = true;
+    leave_plug(socket, a);
   }
-  if ((added & proto::kEndedLocalRead) != 0) ::shutdown(a, SHUT_RD);
+  if ((added & proto::kEndedLocalRead) != 0) {
+    ::shutdown(a, SHUT_RD);
+    sockets_.tell_of_shut_read(socket);
+  }
   sockets_.queue(socket);
   return 0;
 }
 
+// The plug stays at B unread, and so does whatever else a stream has queued: A shows no OUT until its
+// last close.
+void SocketRequests::leave_plug(Socket& socket, int a) {
+  const Plug& plug = sockets_.plug();
+  if (socket.carries_records()) {
+    take_records_before_plug(socket, plug);  // makes room for it
+    plug.put(a);
+    ::shutdown(a, SHUT_WR);
+    take_records_before_plug(socket, plug);
+  } else {
+    plug.put(a);
+    ::shutdown(a, SHUT_WR);
+    std::vector<std::byte> queued = peek_all(socket.b.get());
+    plug.erase_from(queued);
+    socket.outbox.insert(socket.outbox.end(), queued.begin(), queued.end());
+  }
+  socket.outbox_is_last = true;
+}
+
 int SocketRequests::set_option(Socket& socket, int level, int option,
                                std::span<const std::byte> value) {
+  if (level == proto::kCarrierLevel) {
+    option == proto::kReceiveBegins ? sockets_.begin_receive(socket) : sockets_.end_receive(socket);
+    return 0;
+  }
   const int error = emu::set_option(socket, level, option, value);
-  if (error == 0) sockets_.publish(socket);
-  return error;
+  if (error != 0) return error;
+  sockets_.publish(socket);
+  sockets_.queue(socket);  // its low-water mark may be another
+  if (level == proto::kFamilyVsock) sockets_.share_buffer_size(socket);
+  return 0;
+}
+
+void SocketRequests::take_back(Socket& socket, int a) {
+  const bool over =
+      socket.stream == nullptr || socket.has(proto::kEndedPeerWrite | proto::kEndedLocalRead);
+  if (over || !socket.has_low_water() || socket.receives > 0) return;
+  int unread_bytes = 0;
+  const bool has_some = ::ioctl(a, FIONREAD, &unread_bytes) == 0 && unread_bytes > 0;
+  if (!has_some || std::cmp_greater_equal(unread_bytes, socket.options.receive_low_water)) return;
+  const std::vector<std::byte> bytes = take_all(a);
+  socket.inbox.insert(socket.inbox.begin(), bytes.begin(), bytes.end());
+  sockets_.queue(socket);
 }
 
 int SocketRequests::take_error(Socket& socket) {

@@ -10,6 +10,7 @@
 #define VMBUS_EMU_HVSOCKET_SOCKET_REQUESTS_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,10 +24,11 @@ struct CreateCall {
   std::uint32_t family = 0;
   std::uint32_t type = 0;
   std::uint32_t protocol = 0;
-  std::string partition;
-  std::string profile;
+  std::string partition{};
+  std::string profile{};  // empty: default
+  std::string quirks{};   // settings of single rows
   std::uint32_t pid = 0;
-  std::string program;
+  std::string program{};
 };
 
 class SocketRequests {
@@ -40,10 +42,13 @@ class SocketRequests {
   int cancel_connect(Socket& socket);
   int shutdown(Socket& socket, int a, int how);
   int set_option(Socket& socket, int level, int option, std::span<const std::byte> value);
+  // What A holds below the socket's low-water mark, so that A shows no IN.
+  void take_back(Socket& socket, int a);
   int take_error(Socket& socket);
 
  private:
-  enum class Reach : std::uint8_t { kOtherSide, kLoopback, kNowhere };
+  // kDevice: virtio leaves a CID it does not know to its device, which refuses.
+  enum class Reach : std::uint8_t { kOtherSide, kLoopback, kDevice, kNowhere };
 
   int bind_vsock(Socket& socket, proto::Address address, bool privileged);
   int bind_hyperv(Socket& socket, const proto::Address& address);
@@ -53,10 +58,16 @@ class SocketRequests {
   bool take_name(Socket& socket, proto::Address address);
   bool host_name_taken(const proto::Address& address);
   int name_dialer(Socket& socket);
+  int wait_for_outcome(Socket& socket, int a);
+  int collect_reset(Socket& socket, int a);
   int start(Socket& socket, const proto::Address& target);
+  static Reach reach_of(const Socket& socket, const proto::Address& target);
+  static int unreachable(const Socket& socket, const proto::Address& target);
+  static std::optional<proto::Port> automatic_port(const Socket& socket, proto::Cid cid);
   int start_from_guest(Socket& socket, const proto::Address& target);
   int start_from_host(Socket& socket, const proto::Address& target);
   void dial_loopback(Socket& socket, Socket* listener);
+  void leave_plug(Socket& socket, int a);
   Socket* stand_in_for_host(const Socket& socket, const proto::Guid& service);
 
   Sockets& sockets_;

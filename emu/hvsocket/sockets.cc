@@ -17,8 +17,10 @@ namespace {
 using proto::EndpointState;
 
 constexpr std::uint32_t kCarrierEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
-constexpr std::uint32_t kStrictBufferBytes = 24576;  // SO_SNDBUF of a connected hv_sock socket
 constexpr std::size_t kLoopbackRingBytes = 64 * proto::kPageBytes;
+// Connections that may wait for room in one listener's queue: far fewer than a guest has channels, so
+// a listener that nobody serves cannot use them up.
+constexpr std::size_t kMaxWaiting = 512;
 constexpr std::uint64_t kHostMemoryBytes = std::uint64_t{2} << 30;
 
 }  // namespace
@@ -54,6 +56,7 @@ tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
   born.type = spec.type;
   born.partition = spec.partition;
   born.profile = spec.profile;
+  born.protocol = spec.protocol;
   const std::uint64_t cookie = born.cookie;
   born.watch = loop_.watch(born.b.get(), kCarrierEvents, [this, cookie](std::uint32_t events) {
     on_carrier_event(cookie, events);
@@ -79,6 +82,7 @@ void Sockets::connected(Socket& socket, std::unique_ptr<Stream> stream, const Na
   } else {
     socket.local.cid = names.local.cid;
   }
+  share_buffer_size(socket);
   end_attempt(socket, EndpointState::kConnected, 0);
   queue(socket);
 }
@@ -93,14 +97,18 @@ void Sockets::end_attempt(Socket& socket, EndpointState state, int error) {
   const std::unique_ptr<Attempt> attempt = std::move(socket.attempt);
   socket.state = state;
   socket.so_error = error;
-  if (socket.state == EndpointState::kConnected && !socket.quirks().large_rings) {
-    socket.options.send_buffer = kStrictBufferBytes;
-    socket.options.receive_buffer = kStrictBufferBytes;
+  const std::uint32_t shown_bytes = socket.quirk(proto::Quirk::kConnectedBuffers);
+  if (socket.state == EndpointState::kConnected && shown_bytes != 0) {
+    socket.options.send_buffer = shown_bytes;
+    socket.options.receive_buffer = shown_bytes;
   }
   publish(socket);
   if (attempt == nullptr) return;
   loop_.cancel(attempt->timer);
-  if (attempt->plugged) socket.outbox = plug_.remove(socket.b.get());
+  leave_queue(attempt->place);
+  if (!attempt->plugged) return;
+  std::vector<std::byte> early = plug_.remove(socket.b.get());
+  if (!socket.carries_records()) socket.outbox = std::move(early);
 }
 
 void Sockets::start_timer(Socket& socket, std::chrono::microseconds limit) {
@@ -131,9 +139,14 @@ void Sockets::abandon_attempt(Socket& socket) {
 }
 
 void Sockets::connect_loopback(Socket& dialer, Socket& listener) {
+  if (dialer.type != listener.type) return connect_failed(dialer, dialer.near_refusal());
   if (!has_room(listener)) {
-    listener.listener->waiting.push_back(
-        {.kind = WaitingPeer::Kind::kLoopback, .dialer = dialer.cookie});
+    if (listener.obeys("full-backlog=reset")) {
+      return connect_failed(dialer, dialer.near_refusal());
+    }
+    dialer.attempt->place =
+        wait_for_room(listener, {.kind = WaitingPeer::Kind::kLoopback, .dialer = dialer.cookie});
+    if (dialer.attempt->place.ticket == 0) connect_failed(dialer, dialer.near_refusal());
     return;
   }
   const auto pair = loopback_rings(listener);
@@ -165,12 +178,29 @@ bool Sockets::has_room(const Socket& listener) {
          std::size_t{queue.backlog} + 1;
 }
 
+QueuePlace Sockets::wait_for_room(const Socket& listener, WaitingPeer peer) {
+  std::deque<WaitingPeer>& waiting = listener.listener->waiting;
+  if (waiting.size() >= kMaxWaiting) return {};
+  peer.ticket = ++last_ticket_;
+  waiting.push_back(peer);
+  return {listener.cookie, peer.ticket};
+}
+
+void Sockets::leave_queue(QueuePlace& place) {
+  const QueuePlace left = std::exchange(place, {});
+  const Socket* listener = left.ticket == 0 ? nullptr : find(left.listener);
+  if (listener == nullptr || listener->listener == nullptr) return;
+  std::erase_if(listener->listener->waiting,
+                [&](const WaitingPeer& peer) { return peer.ticket == left.ticket; });
+}
+
 Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
                         const NamePair& names) {
   auto born = create({.kind = listener.kind,
-                      .type = SOCK_STREAM,
+                      .type = listener.type,
                       .partition = listener.partition,
                       .profile = listener.profile,
+                      .protocol = listener.protocol,
                       .pid = listener.pid,
                       .program = listener.program});
   if (!born) return nullptr;
@@ -194,6 +224,7 @@ Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
     return nullptr;
   }
   counters_.add(Counter::kConnectionsAccepted);
+  if (socket.obeys("accepted-ports=held") && socket.home == Home::kGuest) hold_name(socket);
   queue(socket);
   return &socket;
 }
@@ -230,99 +261,19 @@ void Sockets::end_guest(const Guest& guest) {
 void Sockets::answer(const WaitingPeer& peer, Socket* listener) {
   switch (peer.kind) {
     case WaitingPeer::Kind::kFromGuest:
-      return host_.answer_waiting(*peer.guest, peer.relid, listener);
+      return host_.answer_waiting(peer, listener);
     case WaitingPeer::Kind::kFromHost:
-      return guests_.of(*peer.guest).driver().answer_waiting(*peer.guest, peer.relid, listener);
+      return guests_.of(*peer.guest).driver().answer_waiting(peer, listener);
     case WaitingPeer::Kind::kLoopback: {
       Socket* dialer = find(peer.dialer);
-      if (dialer == nullptr || dialer->state != EndpointState::kConnecting) return;
+      if (dialer == nullptr || dialer->attempt == nullptr ||
+          dialer->attempt->place.ticket != peer.ticket)
+        return;  // it gave up
+      dialer->attempt->place = {};
       if (listener == nullptr) return connect_failed(*dialer, ECONNRESET);
       return connect_loopback(*dialer, *listener);
     }
   }
-}
-
-// ---- the end of a connection --------------------------------------------------------------------
-
-void Sockets::peer_closed(Socket& socket) {
-  if (socket.stream == nullptr) return;
-  socket.stream->peer_closed = true;
-  socket.ended |= proto::kEndedPeerGone;
-  publish(socket);
-  queue(socket);
-}
-
-void Sockets::detach(Socket& socket, bool reset) {
-  rescue_ring(socket);
-  socket.stream.reset();
-  socket.ended |= proto::kEndedPeerGone;
-  if (reset) socket.ended |= proto::kEndedReset;
-  publish(socket);
-  queue(socket);
-}
-
-void Sockets::end_of_stream(Socket& socket) {
-  publish(socket);
-  ::shutdown(socket.b.get(), SHUT_WR);
-}
-
-void Sockets::finish_stream(Socket& socket) {
-  const Stream& stream = *socket.stream;
-  const bool read_done =
-      socket.closed || socket.has(proto::kEndedPeerWrite | proto::kEndedLocalRead);
-  const bool sent_all_and_closed = socket.closed && stream.fin_sent;
-  bool finished = stream.peer_closed && read_done;
-  switch (stream.side()) {
-    case Side::kHost:
-    case Side::kLoopback:
-      finished |= sent_all_and_closed || (stream.fin_sent && socket.has(proto::kEndedPeerWrite));
-      break;
-    case Side::kGuest:
-      finished |= sent_all_and_closed && socket.quirks().closes_first;
-      break;
-  }
-  if (!finished) return;
-  if (stream.side() == Side::kHost) host_.finish(socket);
-  if (stream.side() == Side::kGuest) socket.guest->driver().finish(socket);
-  if (stream.side() == Side::kLoopback) {
-    stream.pair()->sockets[stream.end()] = 0;
-    if (Socket* peer = find(stream.loopback_peer())) peer_closed(*peer);
-  }
-  socket.stream.reset();
-  const bool had_end = socket.has(proto::kEndedPeerWrite);
-  socket.ended |= proto::kEndedPeerGone | proto::kEndedPeerWrite;
-  if (had_end) {
-    publish(socket);
-  } else {
-    end_of_stream(socket);
-  }
-}
-
-void Sockets::on_last_close(Socket& socket) {
-  socket.closed = true;
-  socket.b_readable = true;
-  release_name(socket);
-  if (socket.state == EndpointState::kListening) fail_waiting(socket);
-  if (socket.state == EndpointState::kConnecting) cancel_attempt(socket);
-  if (socket.state == EndpointState::kConnected && socket.stream != nullptr) return queue(socket);
-  release(socket);
-}
-
-void Sockets::release(Socket& socket) {
-  release_name(socket);
-  if (socket.guest != nullptr && socket.home == Home::kGuest) --socket.guest->sockets;
-  loop_.unwatch(socket.watch);
-  registry_.free(socket.entry);
-  const auto found = sockets_.find(socket.cookie);
-  released_.push_back(std::move(found->second));
-  sockets_.erase(found);
-}
-
-void Sockets::collect() {
-  if (released_.empty()) return;
-  released_.clear();
-  guests_.collect();
-  if (on_idle_) on_idle_();
 }
 
 // ---- the loop -----------------------------------------------------------------------------------
@@ -339,7 +290,7 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
 }
 
 bool Sockets::is_alive(Socket& socket) {
-  if (socket.closed) return true;  // dealt with; what is left of it holds no name
+  if (socket.closed) return true;  // dealt with; a name it still holds, it is to hold (port-linger)
   pollfd end{socket.b.get(), 0, 0};
   if (::poll(&end, 1, 0) <= 0 || diag_.exists(socket.inode, socket.cookie)) return true;
   on_last_close(socket);
@@ -374,6 +325,9 @@ void Sockets::signal_peer(Socket& socket) {
 void Sockets::run_pump(Socket& socket) {
   const bool had_end = socket.has(proto::kEndedPeerWrite);
   const PumpResult out = pump_out(socket, counters_);
+  // B's end may be A's last close, which the loop comes to later: the peer learns both at once.
+  const bool b_ended = socket.stream != nullptr && socket.b_ended && !socket.outbox_is_last;
+  if (b_ended) static_cast<void>(is_alive(socket));
   const PumpResult in = pump_in(socket, counters_);
   if (socket.stream != nullptr && (out.signal || in.signal)) signal_peer(socket);
   if (out.fault || in.fault) {
@@ -381,11 +335,22 @@ void Sockets::run_pump(Socket& socket) {
     socket.stream->peer_closed = true;
     socket.ended |= proto::kEndedPeerGone | proto::kEndedPeerWrite | proto::kEndedReset;
   }
-  if (!had_end && socket.has(proto::kEndedPeerWrite)) end_of_stream(socket);
+  if (!had_end && socket.has(proto::kEndedPeerWrite)) {
+    // A close is a FIN in the ring and a message on the bus: who sees the one has seen the other.
+    settle_buses();
+    end_of_stream(socket);
+  }
   if (socket.stream != nullptr) finish_stream(socket);
   if (socket.closed && socket.stream == nullptr) return release(socket);
   if (out.more || in.more) queue(socket);
 }
+
+void Sockets::begin_receive(Socket& socket) {
+  ++socket.receives;
+  if (socket.state == EndpointState::kConnected) run_pump(socket);
+}
+
+void Sockets::end_receive(Socket& socket) { socket.receives = std::max(socket.receives - 1, 0); }
 
 void Sockets::settle_buses() {
   bool ran = true;

@@ -40,7 +40,8 @@ struct SocketSpec {
   proto::AddressKind kind = proto::AddressKind::kVsock;
   std::uint8_t type = 0;
   std::string partition = "auto";
-  Profile profile = kDefaultProfile;
+  Profile profile;
+  std::uint32_t protocol = 0;
   std::uint32_t pid = 0;
   std::string program;
 };
@@ -58,6 +59,7 @@ class Sockets {
   EndpointRegistry& registry() { return registry_; }
   const EndpointRegistry& registry() const { return registry_; }
   const Plug& plug() const { return plug_; }
+  EventLoop& loop() { return loop_; }
   const std::unordered_map<std::uint64_t, std::unique_ptr<Socket>>& all() const { return sockets_; }
 
   struct Born {
@@ -80,6 +82,10 @@ class Sockets {
   void cancel_attempt(Socket& socket);
 
   static bool has_room(const Socket& listener);
+  // Puts a connection into the listener's waiting queue. Ticket 0: too many wait already.
+  QueuePlace wait_for_room(const Socket& listener, WaitingPeer peer);
+  // Takes it out again, if it is still there.
+  void leave_queue(QueuePlace& place);
   // A connection for `listener`: makes the accepted socket and queues it. Null: no descriptor or
   // entry to be had.
   Socket* accept(const Socket& listener, std::unique_ptr<Stream> stream, const NamePair& names);
@@ -88,6 +94,15 @@ class Sockets {
   void peer_closed(Socket& socket);
   // The ring memory goes away now: rescues what is unread. `reset`: calls then say ECONNRESET.
   void detach(Socket& socket, bool reset);
+  // The other end of the connection, while both have it.
+  Socket* peer_of(const Socket& socket);
+  // Between the two, bytes below the low-water mark are not held back.
+  void begin_receive(Socket& socket);
+  static void end_receive(Socket& socket);
+  // Both ends of a new connection, or of one whose option changed, learn the other's buffer size.
+  void share_buffer_size(Socket& socket);
+  // The socket reads no more, and its rules let the peer know.
+  void tell_of_shut_read(const Socket& socket);
   // Joins two sockets of one partition, over rings in its memory, or waits for room in the
   // listener's queue. REQUIRES: the dialer is connecting; its `peer` is the address it dials.
   void connect_loopback(Socket& dialer, Socket& listener);
@@ -130,6 +145,9 @@ class Sockets {
   void on_time_limit(std::uint64_t cookie);
   void abandon_attempt(Socket& socket);
   void on_last_close(Socket& socket);
+  bool keeps_port(const Socket& socket) const;
+  void release_port_later(const Socket& socket);
+  void reset_host_end(const Socket& guest_end);
   void run_pump(Socket& socket);
   void signal_peer(Socket& socket);
   void end_of_stream(Socket& socket);
@@ -153,6 +171,7 @@ class Sockets {
   std::unordered_map<std::uint64_t, std::unique_ptr<Socket>> sockets_;
   std::vector<std::unique_ptr<Socket>> released_;
   std::deque<std::uint64_t> run_queue_;
+  std::uint64_t last_ticket_ = 0;
   std::function<void()> on_idle_;
 };
 

@@ -18,10 +18,13 @@
 //               queued stay unread at B until the last close, the daemon having copied the data
 //               out with MSG_PEEK). Taking the plug from B makes A writable again, with an edge.
 //   SHUT_RD     shutdown(A, SHUT_RD), by the daemon.
+//   EPIPE       The shim reads it in the entry. A writer that no hook sees is let write for another
+//               carrier's worth of bytes after the peer has gone, then the daemon shuts B for
+//               reading: the kernel gives EPIPE and SIGPIPE, and A shows HUP.
 //   last close  HUP on B, and the kernel's socket diagnostics no longer know A (both directions
 //               shut also gives HUP).
-//   death       HUP on A while the entry does not say "both shut": the daemon is gone; calls give
-//               ECONNRESET.
+//   death       HUP on A while the entry says neither "both shut" nor "peer gone": the daemon is
+//               gone; calls give ECONNRESET.
 //
 // connect       The daemon answers a Connect request at once. Error 0: connected (an OUT edge was
 //               raised on A). EINPROGRESS: A is plugged. The attempt ends by writing state and
@@ -47,7 +50,17 @@ inline constexpr std::size_t kMaxControlBytes = 16384;
 inline constexpr std::size_t kPlugBytes = 256;
 inline constexpr int kMinimumSendBuffer = 0;         // the kernel raises it to its own minimum
 inline constexpr int kSendBufferBytes = 212992 / 2;  // setsockopt doubles it
+// Of a carrier of records (SOCK_SEQPACKET), which passes each as a whole or not at all: the most that
+// Linux' defaults let a program set, and the largest record that fits.
+inline constexpr int kRecordSendBufferBytes = 212992;
+inline constexpr std::size_t kMaxRecordBytes = 2 * kRecordSendBufferBytes - 32;
 inline constexpr unsigned char kAcceptByte = 'A';
+
+// SetOption with this level is none of the program's: it begins and ends a receive on a socket whose
+// bytes are held back below SO_RCVLOWAT (so that A shows no IN).
+inline constexpr int kCarrierLevel = -1;
+inline constexpr int kReceiveEnds = 0;
+inline constexpr int kReceiveBegins = 1;
 
 // A's SO_MAX_PACING_RATE (64 bits, settable on AF_UNIX, meaningless there): magic in the high half,
 // entry below. A hint that costs one system call; SO_COOKIE against the endpoint table is the

@@ -45,6 +45,8 @@ enum EndpointEnded : std::uint8_t {
   kEndedPeerGone = 8,    // the peer closed, or the channel was withdrawn: send gives EPIPE
   kEndedReset =
       16,  // the connection was torn down under a host end: ECONNRESET, once the queue is read
+  kEndedPeerRead = 32,   // the peer shut its reading side, and its transport says so: EPIPE
+  kEndedForgotten = 64,  // shut here after the peer was gone and all read: recv gives ENOTCONN
 };
 
 enum EndpointFlags : std::uint8_t {
@@ -52,9 +54,24 @@ enum EndpointFlags : std::uint8_t {
       1,  // the daemon set A's SO_SNDBUF to its minimum; the shim raises it once connected
 };
 
-// Behaviour that the shim itself decides, from the profile's quirk table.
+// Rows of the quirk table (profile.h) that the shim itself obeys, where they depart from `default`.
 enum EndpointQuirks : std::uint32_t {
-  kQuirkNoPeek = 1,  // MSG_PEEK: EOPNOTSUPP once data is there (Q1)
+  kQuirkNoPeek = 1U << 0,           // MSG_PEEK: EOPNOTSUPP once data is there
+  kQuirkNoPeekAtOnce = 1U << 1,     // ... before waiting
+  kQuirkWaitallBuffer = 1U << 2,    // ENOMEM from buffer_size on instead of 16385
+  kQuirkWaitallAny = 1U << 3,       // no ENOMEM
+  kQuirkKeepsPeerName = 1U << 4,    // getpeername works after an own shutdown
+  kQuirkKeepsLowWater = 1U << 5,    // SO_RCVLOWAT can be set on a connection
+  kQuirkCountsOutq = 1U << 6,       // SIOCOUTQ works
+  kQuirkEmptyIsInvalid = 1U << 7,   // send and recv of no bytes: EINVAL
+  kQuirkNoSendAfterFin = 1U << 8,   // send after the peer's FIN: EPIPE
+  kQuirkShutReadIsError = 1U << 9,  // recv after an own SHUT_RD: ESHUTDOWN
+  kQuirkNoSigpipe = 1U << 10,       // vintage below 6.7
+  kQuirkNoIoctls = 1U << 11,        // below 6.11: protocol ioctls give EOPNOTSUPP
+  kQuirkNoInq = 1U << 12,           // below 6.17: no FIONREAD
+  kQuirkKeepsPassCred = 1U << 13,   // below 6.16: SO_PASSCRED is stored
+  kQuirkLowWaterPoll = 1U << 14,    // recv and poll wait for SO_RCVLOWAT bytes
+  kQuirkZerocopy = 1U << 15,        // MSG_ZEROCOPY works
 };
 
 // One socket. 256 bytes.
@@ -84,10 +101,13 @@ enum EndpointQuirks : std::uint32_t {
 //       88     2  local_bytes        valid bytes of local_name (the getsockname length)
 //       90     2  peer_bytes         valid bytes of peer_name; 0: no peer
 //       92     4  stored_options     bits: SO_REUSEADDR 1, SO_KEEPALIVE 2, SO_BROADCAST 4,
-//       SO_OOBINLINE 8, SO_ZEROCOPY 16 96    36  local_name         a sockaddr of `family`
+//                                    SO_OOBINLINE 8, SO_ZEROCOPY 16, SO_PASSCRED 32
+//       96    36  local_name         a sockaddr of `family`
 //      132    36  peer_name          a sockaddr of `family`
 //      168     4  priority           SO_PRIORITY
-//      172    84  (reserved)         0
+//      172     4  (reserved)         0
+//      176     8  peer_buffer_size   the peer's SO_VM_SOCKETS_BUFFER_SIZE: its largest record
+//      184    72  (reserved)         0
 struct Endpoint {
   std::uint32_t sequence;
   std::uint32_t generation;
@@ -116,11 +136,14 @@ struct Endpoint {
   std::array<std::uint8_t, kMaxNameBytes> local_name;
   std::array<std::uint8_t, kMaxNameBytes> peer_name;
   std::uint32_t priority;
-  std::array<std::uint32_t, 21> reserved_172;
+  std::uint32_t reserved_172;
+  std::uint64_t peer_buffer_size;
+  std::array<std::uint64_t, 9> reserved_184;
 };
 static_assert(sizeof(Endpoint) == 256);
 static_assert(offsetof(Endpoint, buffer_size) == 48 && offsetof(Endpoint, local_name) == 96);
 static_assert(offsetof(Endpoint, peer_name) == 132 && offsetof(Endpoint, priority) == 168);
+static_assert(offsetof(Endpoint, peer_buffer_size) == 176);
 static_assert(std::is_trivially_copyable_v<Endpoint> && std::is_standard_layout_v<Endpoint>);
 
 // First page of the file; the entries follow at kEndpointTableHeaderBytes.

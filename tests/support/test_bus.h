@@ -81,13 +81,14 @@ class TestBus {
 
   TestSocket socket(const std::string& partition = "auto",
                     std::uint32_t family = proto::kFamilyVsock,
-                    const std::string& profile = "default") {
+                    const std::string& profile = "default", const std::string& quirks = "") {
     const std::uint32_t protocol = family == proto::kFamilyHyperV ? 1 : 0;
     auto born = requests_->create({.family = family,
                                    .type = SOCK_STREAM,
                                    .protocol = protocol,
                                    .partition = partition,
                                    .profile = profile,
+                                   .quirks = quirks,
                                    .pid = 0,
                                    .program = "test"});
     EXPECT_TRUE(born.has_value());

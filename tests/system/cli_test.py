@@ -205,18 +205,81 @@ class Guests(support.BusTest):
                          {"running": False, "socket_path": self.bus.socket})
 
 
+class Profiles(support.BusTest):
+    """--profile and --quirk reach the sockets; `vmbus profiles` shows the table they are from."""
+
+    PEEK = """if True:
+        import errno, socket, threading
+        server = socket.socket(socket.AF_VSOCK); server.bind((2, 5000)); server.listen()
+        client = socket.socket(socket.AF_VSOCK); client.connect((2, 5000))
+        server.accept()[0].send(b"x")
+        try: print(client.recv(1, socket.MSG_PEEK))
+        except OSError as error: print(errno.errorcode[error.errno])
+    """
+
+    def run_with(self, *options, environment=None):
+        command = [support.VMBUS, "run", *options, "--", support.PYTHON, "-c", self.PEEK]
+        program = Program(self, command, {**self.bus.environment(), **(environment or {})})
+        return program.check().decode().strip()
+
+    def test_a_setting_changes_one_row(self):
+        self.assertEqual(self.run_with(), "b'x'")
+        self.assertEqual(self.run_with("--quirk", "peek=off"), "ENOTSUP")
+        self.assertEqual(self.run_with("--profile", "strict"), "ENOTSUP")
+        self.assertEqual(self.run_with("--profile", "strict", "--quirk", "peek=off",
+                                       "--quirk", "peek=on"), "b'x'")
+
+    def test_the_option_counts_more_than_the_variable(self):
+        variables = {"VMBUS_PROFILE": "strict", "VMBUS_QUIRKS": "peek=on,vintage=6.6"}
+        self.assertEqual(self.run_with(environment=variables), "b'x'")
+        self.assertEqual(self.run_with("--quirk", "peek=refuse", environment=variables), "ENOTSUP")
+
+    def test_ps_shows_whose_sockets_they_are(self):
+        code = ("import socket; s = socket.socket(socket.AF_VSOCK); s.bind((-1, 5001)); s.listen();"
+                "print('up', flush=True); s.accept()")
+        program = Program(self, [support.VMBUS, "run", "--profile", "virtio", "--quirk", "vintage=6.6",
+                                 "--", support.PYTHON, "-c", code], self.bus.environment())
+        program.wait_for_output(b"up")
+        [row] = self.bus.json("ps")["sockets"]
+        self.assertEqual(row["profile"], "virtio+vintage=6.6")
+
+    def test_a_wrong_name_brings_the_nearest(self):
+        for options, hint in ((("--profile", "strct"), "did you mean 'strict'?"),
+                              (("--quirk", "peak=off"), "did you mean 'peek'?"),
+                              (("--quirk", "outq=count"), "did you mean 'counted'?"),
+                              (("--quirk", "hup=on"), "nothing obeys that yet")):
+            with self.subTest(options):
+                program = Program(self, [support.VMBUS, "run", *options, "--", "true"],
+                                  self.bus.environment())
+                self.assertEqual(program.finish(), 2, program)
+                self.assertIn(hint.encode(), program.errors)
+
+    def test_the_table_is_shown_for_people_and_scripts(self):
+        table = self.bus.vmbus("profiles").stdout
+        self.assertRegex(table, r"(?m)^peek +Q1 +on +off +on +refuse +on +obeyed$")
+        self.assertIn("peek=off", self.bus.vmbus("profiles", "strict").stdout)
+        report = self.bus.json("profiles")
+        self.assertEqual([profile["name"] for profile in report["profiles"]],
+                         ["default", "strict", "virtio", "freebsd", "windows"])
+        [peek] = [row for row in report["quirks"] if row["name"] == "peek"]
+        self.assertEqual(peek["values"]["freebsd"], "refuse")
+
+
 class BadValues(support.BusTest):
     """Each is one line that names the value, and exit status 2."""
 
     COMMANDS = (
         ("frobnicate",), ("run",), ("run", "--as", "nobody", "--", "true"),
-        ("run", "--profile", "odd", "--", "true"), ("run", "--mode", "ring", "--", "true"),
+        ("run", "--profile", "odd", "--", "true"), ("run", "--quirk", "peek", "--", "true"),
+        ("run", "--quirk", "peek=odd", "--", "true"), ("profiles", "odd"), ("run", "--mode", "ring", "--", "true"),
         ("run", "--vm", "x,cid=odd", "--", "true"), ("vm",), ("vm", "add"),
-        ("vm", "add", "x", "--cid", "2"), ("vm", "add", "x", "--id", "odd"),
+        ("vm", "add", "x", "--cid", "2"), ("vm", "add", "x", "--cid", "-1"),
+        ("vm", "add", "x", "--cid", "4294967295"), ("vm", "add", "x", "--cid", "4294967296"), ("vm", "add", "x", "--id", "odd"),
         ("vm", "add", "x", "--flavour", "beos"), ("vm", "add", "host"),
         ("messages", "--connection", "third"), ("messages", "--relid", "odd"), ("ps", "extra"))
-    VARIABLES = {"VMBUS_MODE": "ring", "VMBUS_PROFILE": "odd", "VMBUS_LOG": "loud",
-                 "VMBUS_PARTITION": "nobody", "VMBUS_SOCKET": "relative", "VMBUS_PYTHON": "7"}
+    VARIABLES = {"VMBUS_MODE": "ring", "VMBUS_PROFILE": "odd", "VMBUS_QUIRKS": "odd", "VMBUS_LOG": "loud",
+                 "VMBUS_PARTITION": "nobody", "VMBUS_SOCKET": "relative", "VMBUS_PYTHON": "7",
+                 "VMBUS_LOOP": "odd", "VMBUS_DAEMON": "/no/such/vmbusd"}
 
     def check(self, program, word):
         self.assertEqual(program.finish(), 2, program)
@@ -228,6 +291,12 @@ class BadValues(support.BusTest):
             with self.subTest(command):
                 program = Program(self, [support.VMBUS, *command], self.bus.environment())
                 self.check(program, "vmbus: ")
+
+    def test_a_cid_is_told_the_range_and_where_to_read_on(self):
+        for cid in ("2", "-1", "4294967296"):
+            error = self.bus.vmbus("vm", "add", "x", "--cid", cid).stderr
+            self.assertIn("3 to 4294967294", error)
+            self.assertIn("vmbus vm add --help", error)
 
     def test_of_a_variable(self):
         for name, value in self.VARIABLES.items():
@@ -248,7 +317,7 @@ class BadValues(support.BusTest):
     def test_of_the_bare_library(self):
         code = ("import errno, socket\ntry:\n    socket.socket(socket.AF_VSOCK)\n"
                 "except OSError as error: print(errno.errorcode[error.errno])")
-        for name in ("VMBUS_MODE", "VMBUS_PROFILE", "VMBUS_SOCKET"):
+        for name in ("VMBUS_MODE", "VMBUS_PROFILE", "VMBUS_QUIRKS", "VMBUS_SOCKET"):
             value = self.VARIABLES[name]
             with self.subTest(name):
                 program = self.bus.preload(support.PYTHON, "-c", code, environment={name: value})
@@ -259,10 +328,40 @@ class BadValues(support.BusTest):
                 self.assertIn(value.encode(), told.errors)
 
 
+class Output(support.BusTest):
+    """What could not be written is no success: one line on standard error, exit status 1."""
+
+    COMMANDS = (("status", "--json"), ("status",), ("ps",), ("vm", "list"), ("--help",),
+                ("run", "--help"), ("--version",))
+
+    def check(self, redirection):
+        self.bus.start_daemon()
+        for command in self.COMMANDS:
+            with self.subTest(command):
+                program = Program(self, ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh",
+                                         support.VMBUS, *command], self.bus.environment())
+                self.assertEqual(program.finish(), 1, program)
+                self.assertEqual((program.output, program.errors.count(b"\n")), (b"", 1), program)
+                self.assertIn(b"cannot write", program.errors)
+
+    def test_into_a_full_device(self):
+        self.check(">/dev/full")
+
+    def test_into_a_closed_stream(self):
+        self.check(">&-")
+
+    def test_a_command_inherits_the_closed_stream(self):
+        program = self.bus.start("/bin/sh", "-c",
+                                 f'exec "$@" >&-', "sh", support.VMBUS, "run", "--", support.PYTHON,
+                                 "-c", "import os, sys\ntry: os.fstat(1)\n"
+                                       "except OSError: sys.exit(7)")
+        self.assertEqual(program.finish(), 7, program)
+
+
 class Help(unittest.TestCase):
 
     def test_teaches_with_examples(self):
-        for command in ((), ("run",), ("status",), ("ps",), ("stop",), ("messages",), ("vm",),
+        for command in ((), ("run",), ("status",), ("ps",), ("stop",), ("messages",), ("profiles",), ("vm",),
                         ("vm", "add"), ("vm", "list"), ("vm", "remove")):
             with self.subTest(command):
                 program = Program(self, [support.VMBUS, *command, "--help"],

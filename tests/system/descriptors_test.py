@@ -15,6 +15,7 @@ import unittest
 import inside
 import support
 from inside import GUEST, exchange
+from support import ANY
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIBC = ctypes.CDLL(None, use_errno=True)  # the process's own names: the shim's, where it has them
@@ -183,6 +184,40 @@ sock = dial()
 fresh = dial()
 fresh.sendall(repr(fresh.getpeername()).encode())
 """
+
+    REFUSED = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+sock = socket.socket(socket.AF_VSOCK)
+assert libc.close_range(3, 0xffffffff, 0x80) == -1
+assert libc.close_range(sock.fileno() + 1, 3, 0) == -1
+print(sock.getsockname())
+"""
+
+    # libc's own close, which no hook sees, stands for an inline system call.
+    UNSEEN = """
+import ctypes, socket, sys
+libc = ctypes.CDLL(None)
+listener, client = socket.socket(socket.AF_VSOCK), socket.socket(socket.AF_VSOCK)
+listener.bind((0xffffffff, 0xffffffff))
+listener.listen()
+client.connect((int(sys.argv[1]), listener.getsockname()[1]))
+for number in range(max(listener.fileno(), client.fileno()) + 1, 1024):
+    libc.__close_nocancel(number)
+accepted = listener.accept()[0]
+client.sendall(b"words")
+print(accepted.recv(64).decode())
+"""
+
+    def test_a_refused_close_range_closes_nothing(self):
+        done = subprocess.run([sys.executable, "-c", self.REFUSED], capture_output=True, text=True,
+                              timeout=support.LIMIT, check=True)
+        self.assertEqual(done.stdout, f"({ANY}, {ANY})\n")
+
+    def test_accept_without_the_control_connection(self):
+        done = subprocess.run([sys.executable, "-c", self.UNSEEN, str(GUEST)], capture_output=True,
+                              text=True, timeout=support.LIMIT, check=True)
+        self.assertEqual(done.stdout, "words\n")
 
     def test_the_socket_is_closed_and_a_new_one_works(self):
         for name, close in self.CLOSE.items():

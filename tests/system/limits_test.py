@@ -9,7 +9,7 @@ import socket
 import stat
 
 import support
-from support import ANY, GUEST, PYTHON, Program
+from support import ANY, GUEST, HOST, PYTHON, Program
 
 setUpModule = support.require_shim
 PORT = 4009
@@ -132,37 +132,124 @@ def limit_to_64():
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
 
+class Pointers(LimitsTest):
+    """A bad one is EFAULT, as the kernel has it, and not the end of the program."""
+
+    CODE = OUTCOME + f"""
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for name in ("readv", "writev", "preadv2", "pwritev2", "recvmsg", "sendmsg"):
+    getattr(libc, name).restype = ctypes.c_ssize_t
+class Parts(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+class Message(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_void_p), ("name_size", ctypes.c_uint), ("parts", ctypes.c_void_p),
+                ("count", ctypes.c_size_t), ("control", ctypes.c_void_p),
+                ("control_size", ctypes.c_size_t), ("flags", ctypes.c_int), ("size", ctypes.c_uint)]
+listener, client = vsock(), vsock()
+listener.bind(({ANY}, 0xffffffff))
+listener.listen()
+client.connect(({GUEST}, listener.getsockname()[1]))
+server = listener.accept()[0]
+server.sendall(b"waiting")
+bad, fd = ctypes.c_void_p(8), client.fileno()  # nothing is mapped there
+word = ctypes.create_string_buffer(b"x")
+many = (Parts * 5000)(*[Parts(ctypes.addressof(word), 1)] * 5000)
+bad_vector = ctypes.byref(Message(parts=8, count=2))
+long_vector = ctypes.byref(Message(parts=ctypes.addressof(many), count=5000))
+offset = ctypes.c_long(-1)
+def result(name, *arguments):
+    ctypes.set_errno(0)
+    value = getattr(libc, name)(*arguments)
+    return errno.errorcode[ctypes.get_errno()] if value < 0 else value
+print(json.dumps({{
+    "readv": result("readv", fd, bad, 2), "writev": result("writev", fd, bad, 2),
+    "preadv2": result("preadv2", fd, bad, 2, offset, 0),
+    "pwritev2": result("pwritev2", fd, bad, 2, offset, 0),
+    "recvmsg": result("recvmsg", fd, bad, 0), "sendmsg": result("sendmsg", fd, bad, 0),
+    "recvmsg vector": result("recvmsg", fd, bad_vector, 0),
+    "sendmsg vector": result("sendmsg", fd, bad_vector, 0),
+    "recvmmsg": result("recvmmsg", fd, bad, 1, 0, None),
+    "sendmmsg": result("sendmmsg", fd, bad, 1, 0),
+    "recvmmsg vector": result("recvmmsg", fd, bad_vector, 1, 0, None),
+    "recvmmsg timeout": result("recvmmsg", fd, bad_vector, 1, 0, bad),
+    "sendmmsg vector": result("sendmmsg", fd, bad_vector, 1, 0),
+    "recvfrom": result("recvfrom", fd, word, 1, socket.MSG_PEEK, word, bad),
+    "stat": result("stat", b"/dev/vsock", bad),
+    "statx": result("statx", -100, b"/dev/vsock", 0, 0, bad)}}))
+print(json.dumps([result("sendmsg", fd, long_vector, 0), result("recvmsg", fd, long_vector, 0),
+                  result("writev", fd, many, 5000)]))
+print(client.recv(64).decode())
+"""
+
+    def test_it_costs_one_errno(self):
+        faults, long, rest = self.bus.python(self.CODE).check().decode().splitlines()
+        self.assertEqual(set(json.loads(faults).values()), {"EFAULT"}, faults)
+        self.assertEqual(json.loads(long), ["EMSGSIZE", "EMSGSIZE", "EINVAL"])
+        self.assertEqual(rest, "waiting")
+
+
 class Killed(LimitsTest):
 
-    def test_in_the_middle_of_connecting(self):
-        """A dialler whose listener has no room waits; killed there, it leaves no trace."""
+    def channels(self):
+        return sum(guest["channels"] for guest in self.bus.json("status")["guests"])
+
+    def assert_killed_dialler_leaves_no_trace(self, server_side, dialler_side, address):
+        """A dialler whose listener has no room waits; killed there, it is as if it had never been."""
         self.start_echo()
         server = self.bus.python(f"""
 import socket, sys
 listener = socket.socket(socket.AF_VSOCK)
-listener.bind(({ANY}, {PORT + 1}))
+listener.bind(({address if server_side == "host" else ANY}, {PORT + 1}))
 listener.listen(0)
+print("listening", flush=True)
+sys.stdin.readline()
+listener.accept()
+print("accepted", flush=True)
 sys.stdin.read()
-""")
-        self.bus.wait_for_listener(PORT + 1)
+""", as_=server_side)
+        server.wait_for_output(b"listening\n")
         dialler = self.bus.python(f"""
 import errno, socket, sys
 sockets = []
 for _ in range(8):
     sockets.append(socket.socket(socket.AF_VSOCK))
     sockets[-1].setblocking(False)
-    assert sockets[-1].connect_ex(({GUEST}, {PORT + 1})) in (0, errno.EINPROGRESS)
+    assert sockets[-1].connect_ex(({address}, {PORT + 1})) in (0, errno.EINPROGRESS)
 print("under way", flush=True)
 sys.stdin.read()
-""")
+""", as_=dialler_side)
         dialler.wait_for_output(b"under way\n")
-        self.assertTrue(self.bus.sockets(partition="host", state="connecting"))
+        self.assertTrue(self.bus.sockets(partition=dialler_side, state="connecting"))
         dialler.kill()
         dialler.finish()
-        support.wait_until(lambda: not self.bus.sockets(partition="host"), "no host sockets")
-        self.assert_echo_works()
+        # The one that the listener had room for keeps its channel until it is accepted or gone.
+        support.wait_until(lambda: self.channels() <= 1, "the channels of the dead to end")
+
+        # A bystander may get their channel numbers; what the listener does then is not its business.
+        bystander = self.bus.python(f"""
+import socket, sys
+sock = socket.socket(socket.AF_VSOCK)
+sock.connect(({GUEST}, {PORT}))
+for line in sys.stdin:
+    sock.sendall(line.encode())
+    print(sock.recv(64).decode(), end="", flush=True)
+""", as_="host")
+        bystander.write(b"before\n")
+        bystander.wait_for_output(b"before\n")
+        server.write(b"\n")
+        server.wait_for_output(b"accepted\n")
+        bystander.write(b"after\n")
+        bystander.wait_for_output(b"after\n")
+        bystander.check()
         server.check()
         self.bus.wait_for_sockets(1)
+
+    def test_in_the_middle_of_connecting_to_a_guest(self):
+        self.assert_killed_dialler_leaves_no_trace("guest", "host", GUEST)
+
+    def test_in_the_middle_of_connecting_to_the_host(self):
+        self.assert_killed_dialler_leaves_no_trace("host", "guest", HOST)
 
     def test_in_the_middle_of_a_transfer(self):
         self.start_echo()
@@ -201,6 +288,17 @@ class Places(LimitsTest):
         os.chmod(self.bus.directory, 0o755)
         self.refused(str(self.bus.directory))
         os.chmod(self.bus.directory, 0o700)
+
+    def test_a_directory_that_others_may_read(self):
+        os.chmod(self.bus.directory, 0o750)
+        self.refused(str(self.bus.directory))
+        os.chmod(self.bus.directory, 0o700)
+
+    def test_the_root_directory(self):
+        mode = stat.S_IMODE(os.stat("/").st_mode)
+        if os.access("/", os.W_OK) and mode == 0o700:
+            self.skipTest("here / is as a bus directory has to be")
+        self.refused("/ ", VMBUS_SOCKET="/vmbus-of-a-test")
 
     def test_a_link_in_place_of_the_directory(self):
         link = f"{self.bus.directory}/link"

@@ -2,6 +2,7 @@
 """`vmbus run` is out of the way: status, signals, streams and terminal are the program's own."""
 
 import errno
+import json
 import os
 import pty
 import signal
@@ -248,6 +249,16 @@ print(listener.accept()[0].recv(64).decode(), end="", flush=True)
         self.assertTrue(support.wait_for_end(pid))
         self.assertFalse(os.path.exists(os.path.dirname(path)))
         self.assertFalse(self.bus.json("status")["running"])
+
+
+    def test_a_guest_added_to_it_does_not_outlive_the_command(self):
+        script = f"{VMBUS} vm add db && echo $VMBUS_SOCKET && {VMBUS} status --json"
+        program = self.bus.start("/bin/sh", "-c", script, options=["--private"])
+        path, report = program.check().decode().split("\n", 1)
+        report = json.loads(report)
+        self.assertEqual([guest["name"] for guest in report["guests"]], ["guest", "db"])
+        self.assertTrue(support.wait_for_end(report["pid"]))
+        self.assertFalse(os.path.exists(os.path.dirname(path)))
 
 
 class Device(support.BusTest):

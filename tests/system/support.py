@@ -100,14 +100,20 @@ def guard():
     return str(built) if built.exists() else compile_c(ROOT / "tests" / "support" / "novsock.c")
 
 
-def require_program(name):
-    """The path of a program of the distribution, or a skip; a failure where none may be missing."""
+def require_program(name, packages=""):
+    """The path of a program of the distribution, or of any file given by its path.
+
+    A skip when it is not there; a failure where none may be missing. `packages`: who brings it.
+    """
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if path is None and os.environ.get("VMBUS_REQUIRE_PROGRAMS") == "1":
-        raise AssertionError(f"{name} is not installed; tools/dev/install_packages does that")
-    if path is None:
-        raise unittest.SkipTest(f"{name} is not installed")
-    return path
+    if path is None and "/" in name and os.path.exists(name):
+        path = name
+    if path is not None:
+        return path
+    missing = f"{name} is not installed" + (f" (packages: {packages})" if packages else "")
+    if os.environ.get("VMBUS_REQUIRE_PROGRAMS") == "1":
+        raise AssertionError(f"{missing}; tools/dev/install_packages does that")
+    raise unittest.SkipTest(missing)
 
 
 def clean_environment(**variables):
@@ -281,24 +287,31 @@ def require_shim():
         test.doCleanups()
 
 
-def enter_bus():
+def enter_bus(profiles):
     """Starts this file again on a private bus, under guard and shim, unless it is there already.
 
-    For tests whose own sockets are what is tested (inside.py).
+    For tests whose own sockets are what is tested (inside.py). Once for each profile; the exit status
+    is the first that is no success.
     """
-    if os.environ.get("VMBUS_TEST_ENTERED") != "1":
-        environment = clean_environment(VMBUS_BIN_DIR=str(BIN), VMBUS_SHIM=SHIM)
-        environment["VMBUS_TEST_ENTERED"] = "1"
-        command = [guard(), VMBUS, "run", "--private", "--", PYTHON, "-B", *sys.argv]
+    if os.environ.get("VMBUS_TEST_ENTERED") == "1":
+        exec(PROBE, {})
+        return
+    environment = clean_environment(VMBUS_BIN_DIR=str(BIN), VMBUS_SHIM=SHIM)
+    environment["VMBUS_TEST_ENTERED"] = "1"
+    statuses = []
+    for profile in profiles:
+        print(f"profile {profile}", flush=True)
+        command = [guard(), VMBUS, "run", "--private", "--profile", profile, "--", PYTHON, "-B",
+                   *sys.argv]
         # Not exec: novsock may be in our scratch folder, which goes away with this process.
-        sys.exit(subprocess.run(command, env=environment, check=False).returncode)
-    exec(PROBE, {})
+        statuses.append(subprocess.run(command, env=environment, check=False).returncode)
+    sys.exit(next(filter(None, statuses), 0))
 
 
-def main(entered=False):
+def main(entered=False, profiles=("default",)):
     """Runs the tests of a file; exit status 77 when each of them was skipped."""
     if entered:
-        enter_bus()
+        enter_bus(profiles)
     faulthandler.dump_traceback_later(HANG_LIMIT, exit=True)
     program = unittest.main(exit=False, verbosity=2)
     result = program.result

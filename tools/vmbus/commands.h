@@ -16,6 +16,7 @@ void add_ps(CLI::App& app, int* exit_status);
 void add_stop(CLI::App& app, int* exit_status);
 void add_vm(CLI::App& app, int* exit_status);
 void add_messages(CLI::App& app, int* exit_status);
+void add_profiles(CLI::App& app, int* exit_status);
 
 // Options that several have.
 void add_socket_option(CLI::App& subcommand, std::string* socket);

@@ -5,11 +5,16 @@
 
 #include <algorithm>
 
+#include "emu/client/start.h"
+#include "tools/vmbus/profile_arguments.h"
+
 namespace vmbus::tools {
 namespace {
 
 const std::vector<std::string> kLogs{"off",  "on",   "0",     "1",    "error",
                                      "warn", "info", "debug", "trace"};
+
+const std::vector<std::string> kLoops{"auto", "io_uring", "epoll"};
 
 std::string value_of(const VariableLookup& lookup, const char* name) {
   const char* value = lookup(name);
@@ -24,6 +29,13 @@ Outcome<void> check_one(const VariableLookup& lookup, const char* name,
               fmt::format("{} is '{}'; legal values: {}", name, value, fmt::join(legal, ", ")));
 }
 
+Outcome<void> check_daemon(const VariableLookup& lookup) {
+  if (value_of(lookup, "VMBUS_DAEMON").empty()) return {};
+  const auto daemon = client::find_daemon(lookup);
+  if (!daemon) return fail(kExitUsage, daemon.error().explanation);
+  return {};
+}
+
 // `first`, then what the variable has already; `vmbus run` inside `vmbus run` adds nothing. The
 // rest is kept as it is: blanks, empty entries and all mean something to whoever reads it.
 std::string prepend(const std::string& first, const std::string& rest) {
@@ -35,9 +47,21 @@ std::string prepend(const std::string& first, const std::string& rest) {
 
 Outcome<void> check_environment(const VariableLookup& lookup) {
   if (auto mode = check_one(lookup, "VMBUS_MODE", kModes); !mode) return mode;
-  if (auto profile = check_one(lookup, "VMBUS_PROFILE", kProfiles); !profile) return profile;
+  const std::string profile = value_of(lookup, "VMBUS_PROFILE");
+  if (auto checked = check_profile("VMBUS_PROFILE", profile); !checked) return checked;
+  if (auto quirks = check_settings("VMBUS_QUIRKS", profile, value_of(lookup, "VMBUS_QUIRKS"));
+      !quirks)
+    return quirks;
   if (auto log = check_one(lookup, "VMBUS_LOG", kLogs); !log) return log;
+  if (auto loop = check_one(lookup, "VMBUS_LOOP", kLoops); !loop) return loop;
+  if (auto daemon = check_daemon(lookup); !daemon) return daemon;
   return check_one(lookup, "VMBUS_PYTHON", {"0", "1"});
+}
+
+std::string joined_quirks(const VariableLookup& lookup, const std::vector<std::string>& options) {
+  std::string all = options.empty() ? "" : value_of(lookup, "VMBUS_QUIRKS");
+  for (const std::string& option : options) all.append(all.empty() ? "" : ",").append(option);
+  return all;
 }
 
 Variables command_environment(const Surroundings& surroundings, const VariableLookup& lookup) {
@@ -52,6 +76,7 @@ Variables command_environment(const Surroundings& surroundings, const VariableLo
   };
   set_if_given("VMBUS_PARTITION", surroundings.partition);
   set_if_given("VMBUS_PROFILE", surroundings.profile);
+  set_if_given("VMBUS_QUIRKS", surroundings.quirks);
   set_if_given("VMBUS_MODE", surroundings.mode);
   if (surroundings.python_site.empty()) {
     variables.emplace_back("VMBUS_PYTHON", "0");

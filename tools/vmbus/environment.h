@@ -1,5 +1,5 @@
 // The VMBUS_* variables: what `vmbus run` finds in the environment, and what it adds for the
-// command. Pure.
+// command. Changes nothing.
 //
 // The shim reads them in every process (shim/environment.h) and can only fail; whoever starts a
 // command here is told at once.
@@ -17,11 +17,13 @@ namespace vmbus::tools {
 
 using VariableLookup = std::function<const char*(const char* name)>;
 
-inline const std::vector<std::string> kProfiles{"default", "strict"};
 inline const std::vector<std::string> kModes{"auto", "pump"};
 
 // A usage error for the first variable that has a bad value; VMBUS_SOCKET is bus_path()'s to judge.
 Outcome<void> check_environment(const VariableLookup& lookup);
+
+// VMBUS_QUIRKS for the command: what the variable has already, then the options, which count more.
+std::string joined_quirks(const VariableLookup& lookup, const std::vector<std::string>& options);
 
 // All that the command's environment depends on.
 struct Surroundings {
@@ -30,6 +32,7 @@ struct Surroundings {
   std::string cid;
   std::string partition;  // empty: left as it is, as are these:
   std::string profile;
+  std::string quirks;
   std::string mode;
   std::string shim;         // fit for LD_PRELOAD
   std::string sanitizer;    // a runtime that must come before the shim, or empty

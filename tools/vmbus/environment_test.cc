@@ -47,11 +47,20 @@ TEST(CheckEnvironment, ABadValueIsNamedWithTheLegalOnes) {
 }
 
 TEST(CheckEnvironment, EachVariableIsLookedAt) {
-  for (const char* name : {"VMBUS_MODE", "VMBUS_PROFILE", "VMBUS_LOG", "VMBUS_PYTHON"}) {
+  for (const char* name : {"VMBUS_MODE", "VMBUS_PROFILE", "VMBUS_QUIRKS", "VMBUS_LOG", "VMBUS_LOOP",
+                           "VMBUS_DAEMON", "VMBUS_PYTHON"}) {
     const auto checked = check_environment(lookup_in({{name, "nonsense"}}));
     ASSERT_FALSE(checked) << name;
+    EXPECT_EQ(checked.error().exit_status, kExitUsage) << name;
     EXPECT_THAT(checked.error().message, HasSubstr(name));
   }
+}
+
+TEST(JoinedQuirks, OptionsComeAfterTheVariableAndCountMore) {
+  const auto lookup = lookup_in({{"VMBUS_QUIRKS", "peek=off"}});
+  EXPECT_EQ(joined_quirks(lookup, {"peek=on", "vintage=6.6"}), "peek=off,peek=on,vintage=6.6");
+  EXPECT_EQ(joined_quirks(lookup, {}), "") << "the variable stays as it is";
+  EXPECT_EQ(joined_quirks(lookup_in({}), {"peek=on"}), "peek=on");
 }
 
 TEST(CommandEnvironment, TellsBusGuestAndLibraries) {
@@ -68,10 +77,12 @@ TEST(CommandEnvironment, OptionsBecomeVariables) {
   Surroundings surroundings = usual();
   surroundings.partition = "second";
   surroundings.profile = "strict";
+  surroundings.quirks = "peek=on";
   surroundings.mode = "pump";
   auto variables = environment_of(surroundings);
   EXPECT_EQ(variables["VMBUS_PARTITION"], "second");
   EXPECT_EQ(variables["VMBUS_PROFILE"], "strict");
+  EXPECT_EQ(variables["VMBUS_QUIRKS"], "peek=on");
   EXPECT_EQ(variables["VMBUS_MODE"], "pump");
 }
 

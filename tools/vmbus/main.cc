@@ -1,10 +1,16 @@
 // vmbus: the command a user types. One file a subcommand (commands.h).
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
 #include <set>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "tools/vmbus/arguments.h"
@@ -32,10 +38,18 @@ std::set<std::string> options_with_value(const CLI::App& subcommand) {
   return names;
 }
 
-bool is_subcommand(const CLI::App& app, const std::string& word) {
-  const auto subcommands = app.get_subcommands([](const CLI::App*) { return true; });
-  return std::any_of(subcommands.begin(), subcommands.end(),
-                     [&](const CLI::App* subcommand) { return subcommand->get_name() == word; });
+// "vm add", where the arguments begin so; empty where they begin with no subcommand.
+std::string subcommand_of(const CLI::App& app, const std::vector<std::string>& arguments) {
+  std::string words;
+  const CLI::App* innermost = &app;
+  for (const std::string& word : arguments) {
+    const auto named = innermost->get_subcommands(
+        [&](const CLI::App* subcommand) { return subcommand->get_name() == word; });
+    if (named.empty()) break;
+    innermost = named.front();
+    words += words.empty() ? word : " " + word;
+  }
+  return words;
 }
 
 // Help and version go to standard output; what is wrong is one line on standard error.
@@ -46,10 +60,11 @@ int answer(const CLI::App& app, const CLI::ParseError& error,
   if (first.empty() || first.starts_with('-')) {
     return complain({kExitUsage, fmt::format("{}; see vmbus --help", error.what())});
   }
-  if (!is_subcommand(app, first)) {
+  const std::string subcommand = subcommand_of(app, arguments);
+  if (subcommand.empty()) {
     return complain({kExitUsage, fmt::format("'{}' is no subcommand; see vmbus --help", first)});
   }
-  return complain({kExitUsage, fmt::format("{}; see vmbus {} --help", error.what(), first)});
+  return complain({kExitUsage, fmt::format("{}; see vmbus {} --help", error.what(), subcommand)});
 }
 
 int main_of(const std::vector<std::string>& arguments) {
@@ -66,6 +81,7 @@ int main_of(const std::vector<std::string>& arguments) {
   add_messages(app, &exit_status);
   add_vm(app, &exit_status);
   add_stop(app, &exit_status);
+  add_profiles(app, &exit_status);
   split = split_arguments(arguments, options_with_value(*app.get_subcommand("run")));
   try {
     app.parse(std::vector<std::string>(split.own.rbegin(), split.own.rend()));  // CLI11's order
@@ -73,6 +89,34 @@ int main_of(const std::vector<std::string>& arguments) {
     return answer(app, error, split.own);
   }
   return exit_status;
+}
+
+// What is opened next must not become a standard stream that was closed: a report would go into the
+// connection to the daemon. The stand-ins cannot be written to, and a command does not inherit them.
+void occupy_closed_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  }
+  if (::fcntl(STDERR_FILENO, F_GETFD) < 0) ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+}
+
+int flush_output(int exit_status) {
+  std::cout.flush();
+  const bool flushed = std::fflush(stdout) == 0;
+  const std::string why = flushed ? "" : fmt::format(": {}", std::strerror(errno));
+  // An earlier write may have failed for good: what it should have written is dropped then.
+  if (flushed && std::ferror(stdout) == 0) return exit_status;
+  return complain({kExitFailed, fmt::format("cannot write to standard output{}", why)});
+}
+
+// A report that did not arrive is no success.
+int main_with_output(const std::vector<std::string>& arguments) {
+  try {
+    return flush_output(main_of(arguments));
+  } catch (const std::system_error& error) {  // {fmt}'s, of a stream that takes nothing more
+    std::fprintf(stderr, "vmbus: %s\n", error.what());
+    return kExitFailed;
+  }
 }
 
 }  // namespace
@@ -92,5 +136,6 @@ void add_json_flag(CLI::App& subcommand, bool* json) {
 }  // namespace vmbus::tools
 
 int main(int argc, char** argv) {
-  return vmbus::tools::main_of(std::vector<std::string>(argv + 1, argv + argc));
+  vmbus::tools::occupy_closed_streams();
+  return vmbus::tools::main_with_output(std::vector<std::string>(argv + 1, argv + argc));
 }

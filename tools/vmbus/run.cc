@@ -13,6 +13,7 @@
 #include "tools/vmbus/commands.h"
 #include "tools/vmbus/environment.h"
 #include "tools/vmbus/installation.h"
+#include "tools/vmbus/profile_arguments.h"
 #include "tools/vmbus/program.h"
 #include "tools/vmbus/run_bus.h"
 
@@ -26,7 +27,8 @@ cannot be run, is not found.
 
 COMMAND's environment: VMBUS_SOCKET (its bus), VMBUS_VM_ID and VMBUS_CID (of the guest it is, or else of
 the default guest), LD_PRELOAD (the shim), PYTHONPATH (AF_HYPERV for Python), VMBUS_PARTITION,
-VMBUS_PROFILE and VMBUS_MODE (as the options say).
+VMBUS_PROFILE, VMBUS_QUIRKS and VMBUS_MODE (as the options say). `python3 -I` and -E ignore PYTHONPATH
+and have no AF_HYPERV; AF_VSOCK they have.
 
 Examples:
   vmbus run -- python3 guest_server.py        AF_VSOCK here is the default guest's
@@ -34,6 +36,7 @@ Examples:
   vmbus run -- socat - VSOCK-CONNECT:3:1234   dialling a guest's CID is the host's, too
   vmbus run --as host -- ncat --vsock -l 80   says who, where nothing in the program does
   vmbus run --vm second --as second -- ./agent
+  vmbus run --profile strict --quirk peek=on -- ./agent   see vmbus profiles
   vmbus run --private -- ctest -j8            a bus that nobody else sees
   vmbus run -- bash                           everything typed there is on the bus)";
 
@@ -41,6 +44,7 @@ struct Options {
   std::string partition;
   bool private_bus = false;
   std::string profile;
+  std::vector<std::string> quirks;
   std::string mode;
   std::vector<std::string> vms;
   bool no_python = false;
@@ -75,6 +79,7 @@ Outcome<Surroundings> survey(const Options& options, const std::string& command,
   surroundings.cid = std::to_string(guest->cid());
   surroundings.partition = options.partition;
   surroundings.profile = options.profile;
+  surroundings.quirks = joined_quirks(::getenv, options.quirks);
   surroundings.mode = options.mode;
   surroundings.shim = *shim;
   if (!options.no_python && variable("VMBUS_PYTHON") != "0") {
@@ -104,9 +109,16 @@ Failure replace_by(const std::vector<std::string>& command, const Surroundings& 
           fmt::format("cannot run '{}': {}", command[0], std::strerror(error))};
 }
 
+Outcome<void> check_rules(const Options& options) {
+  if (auto checked = check_profile("--profile", options.profile); !checked) return checked;
+  const std::string profile = options.profile.empty() ? variable("VMBUS_PROFILE") : options.profile;
+  return check_settings("--quirk", profile, joined_quirks(::getenv, options.quirks));
+}
+
 Failure run(const Options& options, const std::vector<std::string>& command) {
   if (command.empty()) return {kExitUsage, "run: no command; try: vmbus run -- COMMAND..."};
   if (const auto checked = check_environment(::getenv); !checked) return checked.error();
+  if (const auto checked = check_rules(options); !checked) return checked.error();
   auto bus = open_bus(options);
   if (!bus) return bus.error();
   const auto surroundings = survey(options, command[0], &*bus);
@@ -140,9 +152,13 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int* exit_s
       ->type_name("PARTITION");
   subcommand->add_flag("--private", options->private_bus,
                        "A bus of the command's own, gone when it and its children have ended");
-  subcommand->add_option("--profile", options->profile, "How true to Hyper-V: default or strict")
-      ->type_name("PROFILE")
-      ->check(CLI::IsMember(kProfiles));
+  subcommand
+      ->add_option("--profile", options->profile, "Whose sockets: a name that vmbus profiles lists")
+      ->type_name("PROFILE");
+  subcommand->add_option("--quirk", options->quirks, "One row of the profile (repeatable)")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false)
+      ->take_all();
   subcommand->add_option("--mode", options->mode, "How data travels: auto or pump")
       ->type_name("MODE")
       ->check(CLI::IsMember(kModes));

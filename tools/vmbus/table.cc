@@ -10,7 +10,7 @@ namespace vmbus::tools {
 namespace {
 
 constexpr std::string_view kGap = "  ";
-constexpr std::string_view kNothing = "-";
+constexpr char kNothing = '-';
 
 void append_line(std::string* text, const std::vector<std::string>& cells,
                  const std::vector<Column>& columns, const std::vector<std::size_t>& widths) {
@@ -30,7 +30,7 @@ void append_line(std::string* text, const std::vector<std::string>& cells,
 void Table::add(std::vector<std::string> cells) {
   assert(cells.size() == columns_.size());
   for (std::string& cell : cells) {
-    if (cell.empty()) cell = kNothing;
+    if (cell.empty()) cell.push_back(kNothing);
   }
   rows_.push_back(std::move(cells));
 }

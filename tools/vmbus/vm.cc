@@ -1,6 +1,7 @@
 #include <memory>
 #include <string>
 
+#include "emu/protocol/address.h"
 #include "tools/vmbus/bus.h"
 #include "tools/vmbus/commands.h"
 #include "tools/vmbus/vm_spec.h"
@@ -10,7 +11,8 @@ namespace {
 
 constexpr const char* kExamples = R"(
 There is always a guest called "guest", with CID 3. A guest added here stays, and keeps the daemon
-running (it is started where none runs), until the guest is removed or the daemon stopped.
+running (it is started where none runs), until the guest is removed or the daemon stopped. On the bus
+of `vmbus run --private` it goes with the bus. A CID is a number from 3 to 4294967294.
 
 Examples:
   vmbus vm add second                               the lowest free CID, a VM id made from the name
@@ -55,10 +57,11 @@ void add_add(CLI::App& vm, const SharedOptions& options, int* exit_status) {
   add_socket_option(*subcommand, &options->socket);
   subcommand->add_option("name", options->spec.name, "The guest's name")->required();
   subcommand->add_option("--cid", options->spec.cid, "Its CID (default: the lowest free one)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(proto::kCidHost.value + 1, proto::kCidAny.value - 1));
   subcommand->add_option("--id", options->spec.vm_id, "Its VM id (default: made from the name)")
       ->type_name("GUID");
-  subcommand->add_option("--flavour", options->spec.flavour, "Its kernel: linux or freebsd")
+  subcommand->add_option("--flavour", options->spec.flavour, "Its kind: linux, freebsd or wsl")
       ->type_name("FLAVOUR");
   subcommand->callback([options, exit_status] {
     *exit_status = with_started_bus(

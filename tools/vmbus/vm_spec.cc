@@ -40,8 +40,9 @@ Outcome<VmSpec> parse_vm_spec(std::string_view text) {
     good = set_part(rest.substr(0, comma), &spec);
   }
   if (good) return spec;
-  return fail(kExitUsage,
-              fmt::format("--vm '{}': want NAME[,cid=N][,id=GUID][,flavour=linux|freebsd]", text));
+  return fail(
+      kExitUsage,
+      fmt::format("--vm '{}': want NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl]", text));
 }
 
 control::Request add_request(const VmSpec& spec) {

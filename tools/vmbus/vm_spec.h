@@ -1,4 +1,4 @@
-// A guest as the command line names it: NAME[,cid=N][,id=GUID][,flavour=linux|freebsd].
+// A guest as the command line names it: NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl].
 //
 // Only the form is judged here; whether the name, the CID and the rest will do, the daemon says.
 #ifndef VMBUS_TOOLS_VMBUS_VM_SPEC_H_

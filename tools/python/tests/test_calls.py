@@ -1,5 +1,6 @@
 """Waiting, timeouts and errors of calls.py, over families that every Linux has."""
 
+import array
 import contextlib
 import errno
 import select
@@ -8,6 +9,7 @@ import socket
 import struct
 import threading
 import unittest
+import unittest.mock
 
 from tests.support import SERVICE_ID, VM_ID, as_hyperv
 from vmbus_hyperv import calls
@@ -211,10 +213,25 @@ class Methods(Fixture):
         with self.assertRaises(socket.timeout):
             sock.sendto(b"x", (VM_ID, SERVICE_ID))
 
-    def test_sendto_wants_an_address(self):
+    def test_sendto_judges_its_arguments_as_the_c_code_does(self):
         sock, _ = self.pair()
-        with self.assertRaisesRegex(TypeError, r"sendto\(\) takes 2 or 3 arguments \(4 given\)"):
-            sock.sendto(b"", 0, (VM_ID, SERVICE_ID), 1)
+        other = self.make(socket.AF_INET, socket.SOCK_DGRAM)
+        address = object()  # a placeholder for each family's own
+        for given in ((), (b"",), ("text", address), (5, address), (None, 0, address),
+                      (b"", "flags", address), (b"", 1.5, address), (b"", 0, address, 1)):
+            messages = []
+            for end, name in ((other, ("127.0.0.1", 9)), (sock, (VM_ID, SERVICE_ID))):
+                with self.assertRaises(TypeError) as raised:
+                    end.sendto(*(name if word is address else word for word in given))
+                messages.append(str(raised.exception))
+            self.assertEqual(*messages)
+
+    def test_sendto_takes_every_kind_of_buffer(self):
+        for data in (bytearray(b"bytes"), memoryview(b"bytes"), array.array("B", b"bytes")):
+            sock, _ = self.pair()
+            with unittest.mock.patch.object(calls, "sendto") as sent:
+                sock.sendto(data, (VM_ID, SERVICE_ID))
+            self.assertEqual(sent.call_args.args[1], b"bytes")
 
 
 if __name__ == "__main__":

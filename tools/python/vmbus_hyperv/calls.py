@@ -138,8 +138,6 @@ def connect(sock, name):
 
 
 def sendto(sock, data, flags, name):
-    data = bytes(data)
-
     def call():
         return _sendto(sock.fileno(), data, len(data), flags, name, len(name))
 

@@ -6,6 +6,7 @@ missing: the C code does them for any family.
 """
 
 import errno
+import operator
 import socket
 
 from vmbus_hyperv import calls
@@ -42,12 +43,20 @@ def getpeername(self):
     return decode(calls.getpeername(self))
 
 
-def sendto(self, data, flags_or_address, *address):
-    if len(address) > 1:
-        raise TypeError(f"sendto() takes 2 or 3 arguments ({2 + len(address)} given)")
-    flags = flags_or_address if address else 0
-    name = encode(address[0] if address else flags_or_address, self.proto, "sendto")
-    return calls.sendto(self, data, flags, name)
+def _bytes_of(data):
+    try:
+        return bytes(memoryview(data))  # bytes() alone takes a number for a length
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+
+
+def sendto(self, *arguments):
+    if len(arguments) not in (2, 3):
+        raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments)} given)")
+    data, *flags, address = arguments
+    data = _bytes_of(data)
+    flags = operator.index(flags[0]) if flags else 0
+    return calls.sendto(self, data, flags, encode(address, self.proto, "sendto"))
 
 
 # A stream names no sender, nor does this family carry ancillary data: what recvfrom and recvmsg

@@ -1,0 +1,34 @@
+// prctl: sees a program put itself under a seccomp filter, and passes everything on.
+#include <linux/prctl.h>
+#include <stdarg.h>
+
+#include <atomic>
+
+#include "shim/interpose.h"
+#include "shim/sandbox.h"
+
+namespace vmbus::shim {
+namespace {
+
+// Written once, false to true; a reader that is late behaves as before it.
+constinit std::atomic<bool> g_sandboxed{false};
+
+}  // namespace
+
+bool is_sandboxed() { return g_sandboxed.load(std::memory_order_relaxed); }
+void note_sandbox() { g_sandboxed.store(true, std::memory_order_relaxed); }
+
+}  // namespace vmbus::shim
+
+using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): as in the other wrappers
+
+int prctl(int option, ...) noexcept {
+  long words[4];
+  va_list arguments;
+  va_start(arguments, option);
+  for (long& word : words) word = va_arg(arguments, long);
+  va_end(arguments);
+  const long result = real::call(SYS_prctl, option, words[0], words[1], words[2], words[3]);
+  if (option == PR_SET_SECCOMP && result == 0) note_sandbox();
+  return real::answer_int(result);
+}

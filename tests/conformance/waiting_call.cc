@@ -1,0 +1,64 @@
+#include "tests/conformance/waiting_call.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <utility>
+
+namespace vmbus::cases {
+namespace {
+
+std::array<std::atomic<int>, NSIG> g_counts;
+
+void count_signal(int number) { ++g_counts[static_cast<std::size_t>(number)]; }
+
+// The state letter of proc(5)'s stat: S while it sleeps and can be interrupted.
+char state_of(pid_t tid) {
+  std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const std::size_t name_end = text.rfind(')');
+  return name_end == std::string::npos || name_end + 2 >= text.size() ? '?' : text[name_end + 2];
+}
+
+}  // namespace
+
+WaitingCall::WaitingCall(std::function<Outcome()> call) : call_(std::move(call)) {
+  if (::pthread_create(&thread_, nullptr, &WaitingCall::run, this) != 0) std::abort();
+}
+
+void* WaitingCall::run(void* self) {
+  auto& waiting = *static_cast<WaitingCall*>(self);
+  waiting.tid_ = ::gettid();
+  waiting.outcome_ = waiting.call_();
+  waiting.returned_ = true;
+  return nullptr;
+}
+
+bool WaitingCall::sleeps() const {
+  return eventually([&] { return returned_ || (tid_ != 0 && state_of(tid_) == 'S'); }) &&
+         !returned_;
+}
+
+std::optional<Outcome> WaitingCall::join() {
+  if (!joined_) {
+    void* end = nullptr;
+    ::pthread_join(thread_, &end);
+    joined_ = true;
+    was_cancelled_ = end == PTHREAD_CANCELED;
+  }
+  return was_cancelled_ ? std::nullopt : std::optional(outcome_);
+}
+
+SignalCount::SignalCount(int number, int flags) : number_(number) {
+  struct sigaction counting {};
+  counting.sa_handler = &count_signal;
+  counting.sa_flags = flags;
+  ::sigaction(number, &counting, &before_);
+  (void)take();
+}
+
+int SignalCount::take() const { return g_counts[static_cast<std::size_t>(number_)].exchange(0); }
+
+}  // namespace vmbus::cases
