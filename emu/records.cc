@@ -99,9 +99,11 @@ bool holds_record(const Socket& socket) { return holds_record(std::span(socket.i
 
 bool give_records(Socket& socket) {
   std::span<std::byte> left(socket.inbox);
-  while (socket.b_writable && holds_record(left)) {
+  while (left.size() >= sizeof(RecordHeader)) {
     const RecordHeader header = header_at(left);
+    // Before its bytes are here: what it claims decides how much is waited for.
     if (header.bytes == 0 || header.bytes > proto::kMaxRecordBytes) return false;
+    if (!socket.b_writable || !holds_record(left)) break;
     const auto record = left.subspan(sizeof header, header.bytes);
     if (send_record(socket.b.get(), record, (header.flags & kEndOfRecord) != 0)) {
       socket.bytes_received += record.size();

@@ -169,5 +169,13 @@ TEST_F(Records, WithoutLengthAreNonsense) {
   EXPECT_FALSE(give_records(host.state()));
 }
 
+TEST_F(Records, ThatClaimMoreThanAnyHasAreNotWaitedFor) {
+  auto [guest, host] = pair();
+  const RecordHeader claim{0xFFFFFFFF, 0};
+  const auto bytes = std::as_bytes(std::span(&claim, 1));
+  host.state().inbox.assign(bytes.begin(), bytes.end());
+  EXPECT_FALSE(give_records(host.state()));
+}
+
 }  // namespace
 }  // namespace vmbus::emu

@@ -82,7 +82,7 @@ constexpr const QuirkRow& row_of(Quirk quirk) {
 constexpr std::string_view take_part(std::string_view& list, char separator) {
   std::size_t length = 0;
   while (length < list.size() && list[length] != separator) ++length;
-  const std::string_view part(list.data(), length);
+  const std::string_view part = list.substr(0, length);
   list.remove_prefix(length < list.size() ? length + 1 : length);
   return part;
 }
