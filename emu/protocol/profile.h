@@ -82,7 +82,8 @@ constexpr const QuirkRow& row_of(Quirk quirk) {
 constexpr std::string_view take_part(std::string_view& list, char separator) {
   std::size_t length = 0;
   while (length < list.size() && list[length] != separator) ++length;
-  const std::string_view part = list.substr(0, length);
+  std::string_view part = list;  // not substr(): it may throw, and the shim has no libstdc++
+  part.remove_suffix(list.size() - length);
   list.remove_prefix(length < list.size() ? length + 1 : length);
   return part;
 }
