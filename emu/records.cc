@@ -4,7 +4,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -50,25 +49,6 @@ bool holds_record(std::span<const std::byte> bytes) {
          bytes.size() - sizeof(RecordHeader) >= header_at(bytes).bytes;
 }
 
-bool send_record(int b, std::span<std::byte> record, bool marked) {
-  iovec data{record.data(), record.size()};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
-  if (marked) {
-    const int mark = mark_descriptor();
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &mark, sizeof mark);
-  }
-  return ::sendmsg(b, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
-}
-
 }  // namespace
 
 bool take_record(Socket& socket) {
@@ -98,19 +78,21 @@ void take_records_before_plug(Socket& socket, const Plug& plug) {
 bool holds_record(const Socket& socket) { return holds_record(std::span(socket.inbox)); }
 
 bool give_records(Socket& socket) {
-  std::span<std::byte> left(socket.inbox);
+  std::span<const std::byte> left(socket.inbox);
   while (left.size() >= sizeof(RecordHeader)) {
     const RecordHeader header = header_at(left);
     // Before its bytes are here: what it claims decides how much is waited for.
     if (header.bytes == 0 || header.bytes > proto::kMaxRecordBytes) return false;
     if (!socket.b_writable || !holds_record(left)) break;
     const auto record = left.subspan(sizeof header, header.bytes);
-    if (send_record(socket.b.get(), record, (header.flags & kEndOfRecord) != 0)) {
+    const int mark = (header.flags & kEndOfRecord) != 0 ? mark_descriptor() : -1;
+    const int error = send_attached(socket.b.get(), record, mark);
+    if (error == 0) {
       socket.bytes_received += record.size();
-    } else if (errno == EAGAIN) {
+    } else if (error == EAGAIN) {
       socket.b_writable = false;
       break;
-    } else if (errno == EPIPE || errno == ECONNRESET) {  // A was shut for reading
+    } else if (error == EPIPE || error == ECONNRESET) {  // A was shut for reading
       left = {};
       break;
     }

@@ -65,8 +65,8 @@ long count_descriptors() {
   return status.st_size;
 }
 
-// Tries the low numbers until all `open` descriptors were met. False: some are beyond. This costs a
-// tenth of a listing, for which /proc makes an inode for each descriptor.
+// Tries the low numbers until all `open` descriptors were met. False: some are beyond. Cheaper than a
+// listing, for which /proc makes an inode for each descriptor.
 bool probe_low_numbers(long open) {
   for (int fd = 0; fd < kProbed && open > 0; ++fd) {
     if (real::call(SYS_fcntl, fd, F_GETFD) < 0) continue;

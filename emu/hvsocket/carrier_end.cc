@@ -116,21 +116,27 @@ std::vector<std::byte> take_all(int b) {
   return all;
 }
 
-int send_accepted(int b, int accepted) {
-  unsigned char byte = proto::kAcceptByte;
-  iovec data{&byte, 1};
+int send_attached(int b, std::span<const std::byte> bytes, int attached) {
+  iovec data{const_cast<std::byte*>(bytes.data()), bytes.size()};
   alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &accepted, sizeof accepted);
-  return ::sendmsg(b, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : errno;
+  if (attached >= 0) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &attached, sizeof attached);
+  }
+  return ::sendmsg(b, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ? 0 : errno;
+}
+
+int send_accepted(int b, int accepted) {
+  const std::byte byte{proto::kAcceptByte};
+  return send_attached(b, std::span(&byte, 1), accepted);
 }
 
 std::uint32_t waiting_accepts(int b) {

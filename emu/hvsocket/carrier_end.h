@@ -60,6 +60,10 @@ void raise_out_edge(int a, int type);
 std::vector<std::byte> peek_all(int b);
 std::vector<std::byte> take_all(int b);
 
+// One message towards a, with the descriptor `attached` unless that is -1. 0, EAGAIN (no room), or
+// errno.
+int send_attached(int b, std::span<const std::byte> bytes, int attached);
+
 // One waiting connection for a listener: kAcceptByte with `accepted` attached. 0, EAGAIN (no room),
 // or errno.
 int send_accepted(int b, int accepted);

@@ -47,25 +47,9 @@ class Records : public testing::Test {
   }
   // Sends one record as the shim does, and lets it cross.
   bool send(const TestSocket& from, const Record& record) {
-    std::string bytes = record.bytes;
-    iovec data{bytes.data(), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
     const OwnedFd mark(::eventfd(0, EFD_CLOEXEC));
-    if (record.is_last) {
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(sizeof(int));
-      const int number = mark.get();
-      std::memcpy(CMSG_DATA(header), &number, sizeof number);
-    }
-    const bool sent = ::sendmsg(from.a(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) ==
-                      static_cast<ssize_t>(bytes.size());
+    const auto bytes = std::as_bytes(std::span(record.bytes));
+    const bool sent = send_attached(from.a(), bytes, record.is_last ? mark.get() : -1) == 0;
     bus.settle();
     return sent;
   }

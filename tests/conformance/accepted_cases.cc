@@ -1,4 +1,5 @@
 // What accept() gives: names, and what is inherited. Cases 89 to 99.
+#include "tests/conformance/connections.h"
 #include "tests/conformance/waiting.h"
 
 namespace vmbus::cases {

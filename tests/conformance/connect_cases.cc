@@ -1,6 +1,7 @@
 // connect() from a guest to its host: cases 100 to 115 and 125 to 137. Other destinations:
 // destination_cases.cc.
 #include "tests/conformance/waiting.h"
+#include "tests/conformance/waiting_call.h"
 
 namespace vmbus::cases {
 namespace {
@@ -150,10 +151,10 @@ VMBUS_CASE(Connect, 110, kHyperV | kTcp,
   const FullListener full;
   const Socket here = connecting(full);
   ASSERT_EQ(here.set_nonblocking(false), gives(0));
-  BlockedCall connect(kInConnect, [&] { return here.connect(full.name()); });
-  ASSERT_TRUE(connect.waits());
+  WaitingCall connect([&] { return here.connect(full.name()); }, kInConnect);
+  ASSERT_TRUE(connect.sleeps());
   full.make_room();
-  EXPECT_EQ(connect.collect(), gives(0));
+  EXPECT_EQ(connect.result(), gives(0));
   EXPECT_EQ(here.peer_name().second, full.name());
   if (in(kTcp)) return;  // its attempts last for minutes
 
@@ -171,10 +172,10 @@ VMBUS_CASE(Connect, 111, kHyperV | kTcp,
   const FullListener full;
   const Socket here = connecting(full);
   ASSERT_EQ(here.set_nonblocking(false), gives(0));
-  BlockedCall connect(kInConnect, [&] { return here.connect(other.reached_at); });
-  ASSERT_TRUE(connect.waits());
+  WaitingCall connect([&] { return here.connect(other.reached_at); }, kInConnect);
+  ASSERT_TRUE(connect.sleeps());
   full.make_room();
-  EXPECT_EQ(connect.collect(), gives(0));
+  EXPECT_EQ(connect.result(), gives(0));
   EXPECT_EQ(here.peer_name().second, full.name());
 }
 
@@ -236,26 +237,26 @@ VMBUS_CASE(Connect, 126, kHyperV, "SO_ZEROCOPY set before makes connect EOPNOTSU
 }
 
 VMBUS_CASE(Connect, 127, kHyperV, "a signal ends a connect in spite of SA_RESTART: EINTR") {
-  const SignalHandler handler(SA_RESTART);
+  const SignalCount signals(SIGUSR1, SA_RESTART);
   const FullListener full;
   const Socket here = stream();
   ASSERT_EQ(limit_connect(here, kLimit), gives(0));
-  BlockedCall connect(kInConnect, [&] { return here.connect(full.name()); });
-  ASSERT_TRUE(connect.waits());
-  connect.interrupt();
-  EXPECT_EQ(connect.collect(), fails(EINTR));
+  WaitingCall connect([&] { return here.connect(full.name()); }, kInConnect);
+  ASSERT_TRUE(connect.sleeps());
+  connect.signal(SIGUSR1);
+  EXPECT_EQ(connect.result(), fails(EINTR));
 }
 
 VMBUS_CASE(Connect, 128, kHyperV, "after an interrupted connect the next one starts afresh") {
-  const SignalHandler handler(SA_RESTART);
+  const SignalCount signals(SIGUSR1, SA_RESTART);
   const RemoteListener there = remote_listener();
   const FullListener full;
   const Socket here = stream();
   ASSERT_EQ(limit_connect(here, kLimit), gives(0));
-  BlockedCall connect(kInConnect, [&] { return here.connect(full.name()); });
-  ASSERT_TRUE(connect.waits());
-  connect.interrupt();
-  ASSERT_EQ(connect.collect(), fails(EINTR));
+  WaitingCall connect([&] { return here.connect(full.name()); }, kInConnect);
+  ASSERT_TRUE(connect.sleeps());
+  connect.signal(SIGUSR1);
+  ASSERT_EQ(connect.result(), fails(EINTR));
   EXPECT_EQ(here.so_error(), gives(0));
   EXPECT_EQ(here.connect(there.reached_at), gives(0));
   EXPECT_EQ(here.peer_name().second, there.reached_at);

@@ -1,6 +1,7 @@
 // Where connect() leads: CIDs and ports of a Linux guest, VM ids of a Windows host, and what FreeBSD
 // does. Cases 116 to 124, 133 and 134, 138 to 149.
 #include "tests/conformance/waiting.h"
+#include "tests/conformance/waiting_call.h"
 
 namespace vmbus::cases {
 namespace {
@@ -181,13 +182,13 @@ VMBUS_CASE(Connect, 146, kWindows, "a WSL guest is served by listeners on its ow
 
 VMBUS_CASE(Connect, 147, kFreeBsd,
            "FreeBSD's connect waits without limit, and an interrupted one stays under way") {
-  const SignalHandler handler(SA_RESTART);
+  const SignalCount signals(SIGUSR1, SA_RESTART);
   const Socket here = stream();
   const Address name = hvs_address(next_port());
-  BlockedCall connect(kInConnect, [&] { return here.connect(name); });
-  ASSERT_TRUE(connect.waits());
-  connect.interrupt();
-  EXPECT_EQ(connect.collect(), fails(EINTR));
+  WaitingCall connect([&] { return here.connect(name); }, kInConnect);
+  ASSERT_TRUE(connect.sleeps());
+  connect.signal(SIGUSR1);
+  EXPECT_EQ(connect.result(), fails(EINTR));
   EXPECT_EQ(here.connect(name), fails(EALREADY));
 }
 

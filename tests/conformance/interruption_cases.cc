@@ -9,6 +9,7 @@
 
 #include "tests/conformance/connections.h"
 #include "tests/conformance/transfers.h"
+#include "tests/conformance/waiting.h"
 #include "tests/conformance/waiting_call.h"
 
 namespace vmbus::cases {
@@ -30,9 +31,7 @@ Outcome send_by(const SendCall& call, const Socket& socket) {
 }
 
 void set_timeout(const Socket& socket, int option, std::chrono::milliseconds limit) {
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit);
-  const timeval value{seconds.count(), std::chrono::microseconds(limit - seconds).count()};
-  ASSERT_EQ(socket.set_option(SOL_SOCKET, option, value), gives(0));
+  ASSERT_EQ(socket.set_option(SOL_SOCKET, option, as_timeval(limit)), gives(0));
 }
 
 // The call sleeps, is interrupted, and says so.

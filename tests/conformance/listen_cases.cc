@@ -1,6 +1,7 @@
 // listen(), and accept() up to the socket that it gives: cases 68 to 92. What that socket is like:
 // accepted_cases.cc.
 #include "tests/conformance/waiting.h"
+#include "tests/conformance/waiting_call.h"
 
 namespace vmbus::cases {
 namespace {
@@ -81,37 +82,37 @@ VMBUS_CASE(Listen, 76, kLinux | kPlain, "SO_RCVTIMEO ends an accept with EAGAIN"
 }
 
 VMBUS_CASE(Listen, 77, kLinux | kPlain, "a signal with SA_RESTART lets accept go on") {
-  const SignalHandler handler(SA_RESTART);
+  const SignalCount signals(SIGUSR1, SA_RESTART);
   const Listener here = listener();
-  BlockedCall accept(kInAccept, [&] { return here.socket.accept(); });
-  ASSERT_TRUE(accept.waits());
-  accept.interrupt();
-  EXPECT_TRUE(eventually([] { return SignalHandler::handled() == 1; }));
-  EXPECT_TRUE(accept.waits());
+  WaitingCall accept([&] { return here.socket.accept(); }, kInAccept);
+  ASSERT_TRUE(accept.sleeps());
+  accept.signal(SIGUSR1);
+  EXPECT_TRUE(eventually([&] { return signals.take() == 1; }));
+  EXPECT_TRUE(accept.sleeps());
   const RemoteSocket there = dial(here);
-  const Socket accepted(static_cast<int>(accept.collect().value));
+  const Socket accepted(static_cast<int>(accept.result().value));
   EXPECT_GE(accepted.fd(), 0);
 }
 
 VMBUS_CASE(Listen, 78, kLinux | kFreeBsd | kPlain,
            "a signal without SA_RESTART ends accept: EINTR") {
-  const SignalHandler handler(0);
+  const SignalCount signals(SIGUSR1);
   const Listener here = listener();
-  BlockedCall accept(kInAccept, [&] { return here.socket.accept(); });
-  ASSERT_TRUE(accept.waits());
-  accept.interrupt();
-  EXPECT_EQ(accept.collect(), fails(EINTR));
+  WaitingCall accept([&] { return here.socket.accept(); }, kInAccept);
+  ASSERT_TRUE(accept.sleeps());
+  accept.signal(SIGUSR1);
+  EXPECT_EQ(accept.result(), fails(EINTR));
 }
 
 VMBUS_CASE(Listen, 79, kLinux | kPlain,
            "where SO_RCVTIMEO is set a signal ends accept in spite of SA_RESTART: EINTR") {
-  const SignalHandler handler(SA_RESTART);
+  const SignalCount signals(SIGUSR1, SA_RESTART);
   const Listener here = listener();
   ASSERT_EQ(here.socket.set_option(SOL_SOCKET, SO_RCVTIMEO, as_timeval(kLimit)), gives(0));
-  BlockedCall accept(kInAccept, [&] { return here.socket.accept(); });
-  ASSERT_TRUE(accept.waits());
-  accept.interrupt();
-  EXPECT_EQ(accept.collect(), fails(EINTR));
+  WaitingCall accept([&] { return here.socket.accept(); }, kInAccept);
+  ASSERT_TRUE(accept.sleeps());
+  accept.signal(SIGUSR1);
+  EXPECT_EQ(accept.result(), fails(EINTR));
 }
 
 VMBUS_CASE(Listen, 80, kLinux | kFreeBsd | kPlain, "accept4 with a flag that is none is EINVAL") {
@@ -204,12 +205,12 @@ VMBUS_CASE(Listen, 88, kLinux | kWindows | kPlain,
 
 VMBUS_CASE(Listen, 91, kLinux, "shutdown of a listener is ENOTCONN, and its accept goes on") {
   const Listener here = listener();
-  BlockedCall accept(kInAccept, [&] { return here.socket.accept(); });
-  ASSERT_TRUE(accept.waits());
+  WaitingCall accept([&] { return here.socket.accept(); }, kInAccept);
+  ASSERT_TRUE(accept.sleeps());
   EXPECT_EQ(here.socket.shutdown(SHUT_RDWR), fails(ENOTCONN));
-  EXPECT_TRUE(accept.waits());
+  EXPECT_TRUE(accept.sleeps());
   const RemoteSocket there = dial(here);
-  const Socket accepted(static_cast<int>(accept.collect().value));
+  const Socket accepted(static_cast<int>(accept.result().value));
   EXPECT_GE(accepted.fd(), 0);
 }
 
@@ -217,12 +218,12 @@ VMBUS_CASE(Listen, 92, kLinux | kPlain,
            "an accept that waits outlives the close of its descriptor and takes one connection") {
   Listener here = listener();
   const int fd = here.socket.fd();
-  BlockedCall accept(kInAccept, [fd] { return outcome(::accept4(fd, nullptr, nullptr, 0)); });
-  ASSERT_TRUE(accept.waits());
+  WaitingCall accept([fd] { return outcome(::accept4(fd, nullptr, nullptr, 0)); }, kInAccept);
+  ASSERT_TRUE(accept.sleeps());
   ASSERT_EQ(here.socket.close(), gives(0));
-  EXPECT_TRUE(accept.waits());
+  EXPECT_TRUE(accept.sleeps());
   const RemoteSocket there = dial(here);
-  const Socket accepted(static_cast<int>(accept.collect().value));
+  const Socket accepted(static_cast<int>(accept.result().value));
   ASSERT_GE(accepted.fd(), 0);
   ASSERT_EQ(there.send("one"), gives(3));
   EXPECT_EQ(accepted.receive(100).data, "one");

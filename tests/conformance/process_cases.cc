@@ -4,16 +4,13 @@
 #include <vector>
 
 #include "tests/conformance/connections.h"
+#include "tests/conformance/waiting.h"
 
 namespace vmbus::cases {
 namespace {
 
 constexpr std::uint32_t kEverywhere = kLinux | kFreeBsd | kWindows | kPlain;
 constexpr std::size_t kBlock = 4088;  // hv_sock's largest packet
-
-// The option's numbers, 6 and 8, are one (case 290).
-constexpr int kConnectTimeout = 6;
-timeval milliseconds(long count) { return {0, count * 1000}; }
 
 // In pieces, as MSG_WAITALL of more than a packet is refused on Hyper-V.
 std::string receive_exactly(const RemoteSocket& there, std::size_t size) {
@@ -122,7 +119,7 @@ VMBUS_CASE(Process, 313, kLinux | kFreeBsd | kWindows | kUnix,
     Listener here = listener();
     RemoteSocket there = remote_stream();
     if (!in(kPlain)) {
-      ASSERT_EQ(there.set_option(AF_VSOCK, kConnectTimeout, milliseconds(4)), gives(0));
+      ASSERT_EQ(limit_connect(there, std::chrono::milliseconds(4)), gives(0));
     }
     there.start_connect(reachable(here.name));
     here.socket.close();
@@ -158,7 +155,7 @@ VMBUS_CASE(Process, 1101, kHyperV | kFreeBsd,
 
 VMBUS_CASE(Process, 1102, kLinux, "a refused non-blocking connect says EINPROGRESS first") {
   const Socket here = stream(SOCK_NONBLOCK);
-  ASSERT_EQ(here.set_option(AF_VSOCK, kConnectTimeout, milliseconds(100)), gives(0));
+  ASSERT_EQ(limit_connect(here, std::chrono::milliseconds(100)), gives(0));
   ASSERT_EQ(here.connect(vm_address(kHostCid, next_port())), fails(EINPROGRESS));
   EXPECT_EQ(here.poll(kLimit, POLLOUT) & POLLOUT, POLLOUT);
   EXPECT_EQ(here.so_error(), gives(in(kStrict) ? ETIMEDOUT : ECONNRESET));

@@ -2,6 +2,7 @@
 // hold in RING (case.h).
 #include "tests/conformance/connections.h"
 #include "tests/conformance/transfers.h"
+#include "tests/conformance/waiting.h"
 #include "tests/conformance/waiting_call.h"
 
 namespace vmbus::cases {
@@ -25,8 +26,7 @@ std::size_t send_until_full(const Socket& socket, std::size_t size) {
 }
 
 void set_send_timeout(const Socket& socket, std::chrono::milliseconds limit) {
-  const timeval value{0, std::chrono::microseconds(limit).count()};
-  ASSERT_EQ(socket.set_option(SOL_SOCKET, SO_SNDTIMEO, value), gives(0));
+  ASSERT_EQ(socket.set_option(SOL_SOCKET, SO_SNDTIMEO, as_timeval(limit)), gives(0));
 }
 
 // An accepted connection whose listener asked for buffers of `bytes`.

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
+#include <string>
 #include <utility>
 
 namespace vmbus::cases {
@@ -22,9 +24,17 @@ char state_of(pid_t tid) {
   return name_end == std::string::npos || name_end + 2 >= text.size() ? '?' : text[name_end + 2];
 }
 
+// The number of the call that it waits in; -1 while it runs.
+long system_call_of(pid_t tid) {
+  std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/syscall");
+  long number = -1;
+  return file >> number ? number : -1;
+}
+
 }  // namespace
 
-WaitingCall::WaitingCall(std::function<Outcome()> call) : call_(std::move(call)) {
+WaitingCall::WaitingCall(std::function<Outcome()> call, std::span<const long> sleeps_in)
+    : call_(std::move(call)), sleeps_in_(sleeps_in) {
   if (::pthread_create(&thread_, nullptr, &WaitingCall::run, this) != 0) std::abort();
 }
 
@@ -36,9 +46,14 @@ void* WaitingCall::run(void* self) {
   return nullptr;
 }
 
+bool WaitingCall::is_asleep() const {
+  if (tid_ == 0) return false;
+  if (sleeps_in_.empty()) return state_of(tid_) == 'S';
+  return std::ranges::find(sleeps_in_, system_call_of(tid_)) != sleeps_in_.end();
+}
+
 bool WaitingCall::sleeps() const {
-  return eventually([&] { return returned_ || (tid_ != 0 && state_of(tid_) == 'S'); }) &&
-         !returned_;
+  return eventually([&] { return returned_ || is_asleep(); }) && !returned_;
 }
 
 std::optional<Outcome> WaitingCall::join() {

@@ -10,7 +10,7 @@
 #include <csignal>
 #include <functional>
 #include <optional>
-#include <string>
+#include <span>
 
 #include "tests/conformance/connections.h"
 #include "tests/conformance/outcome.h"
@@ -19,14 +19,15 @@ namespace vmbus::cases {
 
 class WaitingCall {
  public:
-  // Starts it. `call` waits nowhere but in the system call it is about.
-  explicit WaitingCall(std::function<Outcome()> call);
+  // Starts it. `call` waits nowhere but in the system call it is about; or that is one of
+  // `sleeps_in`, and elsewhere it may wait too.
+  explicit WaitingCall(std::function<Outcome()> call, std::span<const long> sleeps_in = {});
   // REQUIRES: the case has brought the call to its end, or cancelled it.
   ~WaitingCall() { (void)join(); }
   WaitingCall(const WaitingCall&) = delete;
   WaitingCall& operator=(const WaitingCall&) = delete;
 
-  // Until the thread sleeps in the kernel. False: it returned instead.
+  // Until the call waits in the kernel. False: it returned instead.
   [[nodiscard]] bool sleeps() const;
   bool has_returned() const { return returned_; }
   void signal(int number) const { ::pthread_kill(thread_, number); }
@@ -45,8 +46,10 @@ class WaitingCall {
 
  private:
   static void* run(void* self);
+  bool is_asleep() const;
 
   std::function<Outcome()> call_;
+  std::span<const long> sleeps_in_;
   pthread_t thread_{};
   bool joined_ = false;
   bool was_cancelled_ = false;

@@ -9,22 +9,10 @@ import socket
 import stat
 
 import support
-from support import ANY, GUEST, HOST, PYTHON, Program
+from support import ANY, GUEST, HOST, OUTCOME, PYTHON, Program
 
 setUpModule = support.require_shim
 PORT = 4009
-
-OUTCOME = """
-import errno, json, os, resource, select, socket, sys
-def outcome(call, *arguments):
-    try:
-        call(*arguments)
-        return "fine"
-    except OSError as error:
-        return errno.errorcode[error.errno]
-def vsock():
-    return socket.socket(socket.AF_VSOCK)
-"""
 
 # Echoes to whoever comes, until its standard input ends.
 ECHO = f"""

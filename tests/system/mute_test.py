@@ -11,21 +11,9 @@ import signal
 import socket
 
 import support
-from support import ANY, GUEST, PYTHON
+from support import ANY, GUEST, OUTCOME, PYTHON
 
 setUpModule = support.require_shim
-
-OUTCOME = """
-import errno, json, os, socket, sys
-def outcome(call, *arguments):
-    try:
-        call(*arguments)
-        return "fine"
-    except OSError as error:
-        return errno.errorcode[error.errno]
-def vsock():
-    return socket.socket(socket.AF_VSOCK)
-"""
 
 
 class Silent(support.BusTest):

@@ -55,6 +55,20 @@ probe.close()
 """
 
 
+# For the code of a program: what a call gives, as "fine" or the name of an errno.
+OUTCOME = r"""
+import errno, json, os, resource, select, socket, sys
+def outcome(call, *arguments):
+    try:
+        call(*arguments)
+        return "fine"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def vsock():
+    return socket.socket(socket.AF_VSOCK)
+"""
+
+
 def wait_until(condition, what="a condition", limit=LIMIT):
     """The first true value of condition(); asks again and again."""
     pause = threading.Event()

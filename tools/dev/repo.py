@@ -101,6 +101,14 @@ def read(root, path):
         return None
 
 
+def write_page(root, path, page, checking, report):
+    """Writes a generated page; `checking`: writes nothing, and a page that differs is a finding."""
+    if not checking:
+        (root / path).write_text(page, encoding="utf-8")
+    elif not (root / path).exists() or read(root, path) != page:
+        report.add(path, 1, f"is stale; run tools/dev/{report.name}")
+
+
 def code_only(text):
     """`text` with comments and literals blanked out; line numbers stay as they were."""
     return _COMMENT_OR_STRING.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
