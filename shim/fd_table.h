@@ -4,6 +4,10 @@
 // memory only where it is written. find() takes no lock and costs a foreign descriptor one load.
 // Nothing on the data path allocates.
 //
+// Inherited   A program that was started with carriers finds out when it first asks for a descriptor:
+//             find() then runs the search given to search_when_asked(), once, on whatever thread it is.
+//             Threads that ask at the same time all search; they find the same. Most programs that end
+//             without a socket of ours never search.
 // Truth       The table is a hint that is nearly always right. A close that went past us (a library's
 //             private libc, an inline system call) leaves an entry behind, so whoever is about to
 //             refuse a call compares SO_COOKIE first (socket.h), and clears what turns out stale.
@@ -43,14 +47,26 @@ class FdTable {
   // fs.nr_open's default: the kernel hands out no higher number unless an administrator raised it.
   static constexpr std::size_t kCapacity = std::size_t{1} << 20;
 
-  FdEntry find(int fd) const;
+  // Calls set_inherited() for each descriptor that is ours. Returns the first number above them all.
+  using Search = unsigned (*)();
+
+  FdEntry find(int fd);
+  // Is there an entry? Never searches: for whoever only wants to clear it.
+  bool is_set(int fd) const;
+
+  // Until search() has run, nothing is known. REQUIRES: nothing is set yet.
+  void search_when_asked(Search search);
+  // Runs the search if it is due. A vfork child does not: the array is its parent's.
+  void settle();
+  // For the search alone. REQUIRES: reserve() succeeded.
+  bool set_inherited(int fd, FdEntry entry);
 
   // Reserves the array. 0 or ENOMEM. Must have succeeded before set().
   int reserve();
   // False: the number is beyond the table, and the descriptor can only be served as the plain
   // socket it is.
   bool set(int fd, FdEntry entry);
-  void clear(int fd) { replace(fd, FdEntry{}); }
+  void clear(int fd);
   void clear_range(unsigned first, unsigned last);
   // Adds `flags` if the entry is still `entry`.
   void add_flags(int fd, FdEntry entry, std::uint8_t flags);
@@ -59,11 +75,16 @@ class FdTable {
   using Slot = std::atomic<std::uint64_t>;
   static_assert(Slot::is_always_lock_free);
 
+  static constexpr unsigned kUnsearched = ~0U;
+
   Slot* slot(int fd) const;
-  void replace(int fd, FdEntry entry);
+  void store(int fd, FdEntry entry);
+  void raise_end(unsigned needed);
+  FdEntry find_searching(int fd);
 
   std::atomic<Slot*> slots_{nullptr};
-  std::atomic<unsigned> end_{0};  // above every number that was ever set
+  std::atomic<unsigned> end_{0};  // above every number that was ever set, or kUnsearched
+  Search search_ = nullptr;
 };
 
 // The process's table.

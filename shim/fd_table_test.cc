@@ -18,7 +18,7 @@ class FdTableTest : public testing::Test {
 };
 
 TEST(FdTableWithoutMemory, KnowsNoDescriptor) {
-  const FdTable table;
+  FdTable table;
   EXPECT_FALSE(table.find(0).is_ours());
   EXPECT_FALSE(table.find(-1).is_ours());
   EXPECT_FALSE(table.find(1 << 30).is_ours());
@@ -88,6 +88,57 @@ TEST_F(FdTableTest, ADeviceIsNoCarrier) {
   table_.set(5, FdEntry{0, 0, 0, kFdDevice});
   EXPECT_TRUE(table_.find(5).is_device());
   EXPECT_FALSE(table_.find(5).is_carrier());
+}
+
+// A search that finds descriptors 3 and 9, of a table that a test made.
+FdTable* g_searched = nullptr;
+int g_searches = 0;
+unsigned find_three_and_nine() {
+  ++g_searches;
+  EXPECT_EQ(g_searched->reserve(), 0);
+  g_searched->set_inherited(3, kCarrier);
+  g_searched->set_inherited(9, kCarrier);
+  return 10;
+}
+
+class FdTableSearch : public testing::Test {
+ protected:
+  FdTableSearch() {
+    g_searched = &table_;
+    g_searches = 0;
+    table_.search_when_asked(find_three_and_nine);
+  }
+
+  FdTable table_;
+};
+
+TEST_F(FdTableSearch, HappensOnceWhenAskedFor) {
+  EXPECT_EQ(g_searches, 0);
+  EXPECT_TRUE(table_.find(3).is_carrier());
+  EXPECT_TRUE(table_.find(9).is_carrier());
+  EXPECT_FALSE(table_.find(4).is_ours());
+  EXPECT_FALSE(table_.find(10).is_ours());
+  EXPECT_EQ(g_searches, 1);
+}
+
+TEST_F(FdTableSearch, IsNotForAClose) {
+  EXPECT_FALSE(table_.is_set(3));
+  table_.clear(3);
+  table_.clear_range(0, ~0U);
+  EXPECT_EQ(g_searches, 0);
+}
+
+TEST_F(FdTableSearch, ComesBeforeTheFirstEntry) {
+  ASSERT_EQ(table_.reserve(), 0);
+  table_.set(4, kCarrier);
+  EXPECT_EQ(g_searches, 1);
+  EXPECT_TRUE(table_.find(9).is_carrier());
+  EXPECT_TRUE(table_.find(4).is_carrier());
+}
+
+TEST_F(FdTableSearch, LooksAtNoNumberThatIsNone) {
+  EXPECT_FALSE(table_.find(-1).is_ours());
+  EXPECT_FALSE(table_.is_set(-1));
 }
 
 TEST_F(FdTableTest, ThreadsUseDifferentDescriptorsAtOnce) {

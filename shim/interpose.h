@@ -38,7 +38,7 @@ namespace vmbus::shim {
 // The program got, or gave up, a number that the table may still know from a close that went past
 // us.
 inline void forget(int fd) {
-  if (fd_table().find(fd).is_ours() && owns_memory()) fd_table().clear(fd);
+  if (fd_table().is_set(fd) && owns_memory()) fd_table().clear(fd);
 }
 
 // A descriptor (or -errno) from the kernel that is not ours.

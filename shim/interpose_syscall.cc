@@ -172,10 +172,11 @@ long syscall(long number, ...) noexcept {
 
   const long result = dispatch(number, words);
   if (result != kNotTaken) return result;
-  const long answer = real::invoke(number, words.word[0], words.word[1], words.word[2],
-                                   words.word[3], words.word[4], words.word[5]);
   const bool filter =
       number == SYS_seccomp || (number == SYS_prctl && words.word[0] == PR_SET_SECCOMP);
+  if (filter) fd_table().settle();  // a filter may forbid to look later
+  const long answer = real::invoke(number, words.word[0], words.word[1], words.word[2],
+                                   words.word[3], words.word[4], words.word[5]);
   if (filter && answer == 0) note_sandbox();
   return real::answer(answer);
 }

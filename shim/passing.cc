@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -24,13 +25,28 @@ constexpr int kProbed = 64;       // descriptors to try before listing them is c
 // What getdents64 fills in; libc's dirent has the same layout on 64-bit machines.
 static_assert(offsetof(dirent64, d_reclen) == 16 && offsetof(dirent64, d_name) == 19);
 
-void note_descriptor(int fd) {
-  if (!has_carrier_tag(fd)) {
-    if (fd_table().find(fd).is_ours()) fd_table().clear(fd);
-    return;
+// Searching: the first number above all that were found so far.
+class Found {
+ public:
+  void look_at(int fd) {
+    if (!has_carrier_tag(fd)) return;
+    const FdEntry entry = identify_carrier(fd);
+    if (!entry.is_carrier() || !fd_table().set_inherited(fd, entry)) return;
+    end_ = std::max(end_, static_cast<unsigned>(fd) + 1);
   }
-  const FdEntry entry = identify_carrier(fd);
-  if (entry.is_carrier()) fd_table().set(fd, entry);
+  unsigned end() const { return end_; }
+
+ private:
+  unsigned end_ = 0;
+};
+
+void note_received(int fd) {
+  const FdEntry entry = has_carrier_tag(fd) ? identify_carrier(fd) : FdEntry{};
+  if (entry.is_carrier()) {
+    fd_table().set(fd, entry);
+  } else {
+    fd_table().clear(fd);
+  }
 }
 
 // -1: not a number ("." and "..").
@@ -43,7 +59,7 @@ int parse_number(const char* text) {
   return number;
 }
 
-void scan_directory(int directory) {
+void look_at_listed(int directory, Found* found) {
   alignas(dirent64) std::array<char, 1024> buffer;
   for (;;) {
     const long bytes = real::call(SYS_getdents64, directory, buffer.data(), buffer.size());
@@ -53,7 +69,7 @@ void scan_directory(int directory) {
       const char* record = buffer.data() + offset;
       std::memcpy(&record_bytes, record + offsetof(dirent64, d_reclen), sizeof record_bytes);
       const int fd = parse_number(record + offsetof(dirent64, d_name));
-      if (fd >= 0 && fd != directory) note_descriptor(fd);
+      if (fd >= 0 && fd != directory) found->look_at(fd);
     }
   }
 }
@@ -67,10 +83,10 @@ long count_descriptors() {
 
 // Tries the low numbers until all `open` descriptors were met. False: some are beyond. Cheaper than a
 // listing, for which /proc makes an inode for each descriptor.
-bool probe_low_numbers(long open) {
+bool look_at_low_numbers(long open, Found* found) {
   for (int fd = 0; fd < kProbed && open > 0; ++fd) {
     if (real::call(SYS_fcntl, fd, F_GETFD) < 0) continue;
-    note_descriptor(fd);
+    found->look_at(fd);
     --open;
   }
   return open == 0;
@@ -78,17 +94,19 @@ bool probe_low_numbers(long open) {
 
 }  // namespace
 
-void scan_inherited_descriptors() {
+unsigned find_inherited_descriptors() {
+  Found found;
   const long open = count_descriptors();
-  if (open > 0 && probe_low_numbers(open)) return;
+  if (open > 0 && look_at_low_numbers(open, &found)) return found.end();
   const long directory =
       real::call(SYS_openat, AT_FDCWD, kDescriptors, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (directory >= 0) {
-    scan_directory(static_cast<int>(directory));
+    look_at_listed(static_cast<int>(directory), &found);
     real::call(SYS_close, directory);
-    return;
+    return found.end();
   }
-  for (int fd = 0; fd < kWithoutProc; ++fd) note_descriptor(fd);
+  for (int fd = 0; fd < kWithoutProc; ++fd) found.look_at(fd);
+  return found.end();
 }
 
 void note_received_descriptors(const msghdr& message) {
@@ -101,7 +119,7 @@ void note_received_descriptors(const msghdr& message) {
     for (std::size_t i = 0; i < count; ++i) {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-      note_descriptor(fd);
+      note_received(fd);
     }
   }
 }

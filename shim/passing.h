@@ -6,9 +6,10 @@
 
 namespace vmbus::shim {
 
-// At start: looks every open descriptor over for the carriers' tag, one system call each. Only when
-// one is found does the process connect to the daemon.
-void scan_inherited_descriptors();
+// Looks every open descriptor over for the carriers' tag, one system call each, and enters those that
+// are ours; FdTable runs it when the program first asks for a descriptor. Only when one is found does
+// the process connect to the daemon. Returns the first number above them all.
+unsigned find_inherited_descriptors();
 
 // After a recvmsg() on any descriptor: registers the carriers among the descriptors that came with
 // it, and forgets what the table still knew about the numbers of the others.
