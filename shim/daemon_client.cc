@@ -64,7 +64,8 @@ int enter_bus(std::uint64_t bus_id, int memfd) {
   for (std::size_t bus = 1; bus < kMaxBuses; ++bus) {
     const auto number = static_cast<std::uint8_t>(bus);
     if (g_buses[bus].table.load(std::memory_order_relaxed) == nullptr) {
-      return map_table(memfd, number, bus_id);
+      // Without the file the kernel found no room for it.
+      return memfd < 0 ? EMFILE : map_table(memfd, number, bus_id);
     }
     if (g_buses[bus].id == bus_id) {
       g_current_bus.store(number, std::memory_order_release);
@@ -87,7 +88,6 @@ int say_hello() {
   int error = exchange(request, -1, &reply, &memfd);
   if (error == 0) error = reply.error;
   if (error == 0 && reply.which_body != vmbus_control_Reply_welcome_tag) error = EPROTO;
-  if (error == 0 && memfd < 0) error = EMFILE;  // the kernel found no room for it
   if (error == 0) error = enter_bus(reply.body.welcome.bus_id, memfd);
   if (memfd >= 0) real::call(SYS_close, memfd);
   return error;
@@ -156,6 +156,7 @@ int connect_anew(Start start) {
   int error = EPIPE;
   if (control_is_intact()) error = adopt();
   if (error == 0) return 0;
+  // Where a forked child's table had no room for two more descriptors, it has room for one now.
   drop_control();
   // One that is mute would be so by another connection, too.
   return error == ETIMEDOUT ? error : connect_by_path(start);
@@ -178,7 +179,9 @@ int ensure_connected(Start start) {
 // The connection's errors and the reply's become one; a dead or mute daemon is ECONNRESET.
 int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply) {
   LockedSection lock;
-  if (ensure_connected(Start::kNever) != 0) return ECONNRESET;
+  if (const int error = ensure_connected(Start::kNever)) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM ? error : ECONNRESET;
+  }
   if (entry.bus != g_current_bus.load(std::memory_order_relaxed)) return ECONNRESET;
   int received = -1;
   const int error = exchange(request, fd, reply, &received);

@@ -1,6 +1,6 @@
-// The VMBUS_* variables, as the shim understands them. Read once, when the first socket, device or
-// inherited carrier needs them; a bad value makes socket() of our families fail with EINVAL (and
-// says so when VMBUS_LOG is on).
+// The VMBUS_* variables, as the shim understands them. Read once, when the library is loaded, so that a
+// program which clears its environment stays on its bus; a bad value makes socket() of our families
+// fail with EINVAL (and says so when VMBUS_LOG is on).
 #ifndef VMBUS_SHIM_ENVIRONMENT_H_
 #define VMBUS_SHIM_ENVIRONMENT_H_
 

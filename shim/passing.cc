@@ -2,7 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -93,6 +96,28 @@ bool look_at_low_numbers(long open, Found* found) {
 }
 
 }  // namespace
+
+bool may_hold_high_descriptors() {
+  rlimit limit{};
+  const long result = real::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
+  return result != 0 || limit.rlim_cur > kLowDescriptors;
+}
+
+// poll() says POLLNVAL of a number that is no descriptor.
+bool inherited_low_carrier() {
+  pollfd numbers[kLowDescriptors];
+  for (int fd = 0; fd < kLowDescriptors; ++fd) numbers[fd] = {fd, 0, 0};
+  const timespec now{};
+  int count = kLowDescriptors;
+  // It refuses to look at more than RLIMIT_NOFILE says.
+  while (count > 0 && real::call(SYS_ppoll, numbers, count, &now, nullptr, 0) == -EINVAL)
+    count /= 2;
+  for (int fd = 0; fd < kLowDescriptors; ++fd) {
+    const bool is_open = fd >= count || (numbers[fd].revents & POLLNVAL) == 0;
+    if (is_open && has_carrier_tag(fd)) return true;
+  }
+  return false;
+}
 
 unsigned find_inherited_descriptors() {
   Found found;

@@ -6,6 +6,13 @@
 
 namespace vmbus::shim {
 
+// Whether one of the first descriptors (kLowDescriptors) is a carrier: one system call, and one for each
+// open descriptor. Cheap enough for the start of every program; find_inherited_descriptors() is not.
+inline constexpr int kLowDescriptors = 256;
+bool inherited_low_carrier();
+// Whether descriptors beyond those can be open: RLIMIT_NOFILE lets them.
+bool may_hold_high_descriptors();
+
 // Looks every open descriptor over for the carriers' tag, one system call each, and enters those that
 // are ours; FdTable runs it when the program first asks for a descriptor. Only when one is found does
 // the process connect to the daemon. Returns the first number above them all.
