@@ -37,9 +37,11 @@ bool needs_descriptor(Request::BodyCase body) {
     case Request::kSetOption:
     case Request::kTakeError:
     case Request::kIdentify:
+    case Request::kMapMemory:
       return true;
     case Request::BODY_NOT_SET:
     case Request::kHello:
+    case Request::kRung:
     case Request::kCreateSocket:
     case Request::kGetStatus:
     case Request::kGetSockets:
@@ -179,6 +181,10 @@ void ControlServer::serve(ControlConnection& connection) {
 
 bool ControlServer::answer(ControlConnection& connection, ReceivedRequest received) {
   counters_.add(Counter::kRequests);
+  if (received.error == 0 && received.request.has_rung() && connection.greeted) {
+    handler_.on_rung();
+    return true;
+  }
   if (received.request.has_adopt() && connection.greeted) {
     if (received.error != 0 || !adopt(std::move(received.descriptor))) {
       counters_.add(Counter::kBadRequests);

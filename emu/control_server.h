@@ -4,8 +4,8 @@
 // descriptor exactly where a request needs it, one answer to each request, turns of bounded
 // length. What a request means is the ControlHandler's.
 //
-// Answers     Each request is answered at once and in order; Adopt alone has no answer, because it
-//             travels on a connection that another process reads too. A bad request gets EPROTO and
+// Answers     Each request is answered at once and in order; Adopt has no answer, because it travels on
+//             a connection that another process reads too, nor has Rung. A bad request gets EPROTO and
 //             the connection stays; a connection whose first record is no valid Hello, or that
 //             sends kMaxBadRequests bad ones, is closed. (So two ends of control connections that a
 //             liar ties together do not answer each other for ever.)
@@ -40,6 +40,8 @@ class ControlHandler {
   // one.
   virtual HandlerReply handle(const Client& client, const control::Request& request,
                               OwnedFd carrier) = 0;
+  // A client has set bells of a memory (emu/protocol/lane.h).
+  virtual void on_rung() = 0;
   // A client that was welcomed has closed its connection.
   virtual void on_client_gone(const Client& client) = 0;
 };
@@ -58,6 +60,8 @@ class ControlServer {
 
   // Connections, also those that have not said Hello: each of them uses the bus.
   std::size_t connections() const { return connections_.size(); }
+  // Is that the number of a client that is there?
+  bool has_client(std::uint64_t id) const { return connections_.contains(ClientId{id}); }
 
  private:
   void accept_waiting();

@@ -46,24 +46,29 @@ MappedPages& MappedPages::operator=(MappedPages&& other) noexcept {
 }
 
 tl::expected<std::unique_ptr<GuestMemory>, int> GuestMemory::create(std::uint64_t bytes) {
-  constexpr auto kMaxBytes = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  constexpr auto kMaxBytes =
+      static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) - proto::LaneArea::kBytes;
   if (bytes == 0 || bytes % kPageBytes != 0 || bytes > kMaxBytes) return tl::unexpected(EINVAL);
   OwnedFd fd(::memfd_create("vmbus-guest-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return tl::unexpected(errno);
-  if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return tl::unexpected(errno);
+  const std::uint64_t file_bytes = bytes + proto::LaneArea::kBytes;
+  if (::ftruncate(fd.get(), static_cast<off_t>(file_bytes)) != 0) return tl::unexpected(errno);
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     return tl::unexpected(errno);
   }
-  void* base = map_shared(nullptr, bytes, 0, fd.get(), 0);
+  void* base = map_shared(nullptr, file_bytes, 0, fd.get(), 0);
   if (base == MAP_FAILED) return tl::unexpected(errno);
   return std::unique_ptr<GuestMemory>(
       new GuestMemory(std::move(fd), static_cast<std::byte*>(base), bytes));
 }
 
 GuestMemory::GuestMemory(OwnedFd fd, std::byte* base, std::size_t bytes)
-    : fd_(std::move(fd)), base_(base), bytes_(bytes), allocator_(bytes / kPageBytes) {}
+    : fd_(std::move(fd)), base_(base), bytes_(bytes), allocator_(bytes / kPageBytes) {
+  static std::uint32_t last_id = 0;
+  id_ = ++last_id;
+}
 
-GuestMemory::~GuestMemory() { ::munmap(base_, bytes_); }
+GuestMemory::~GuestMemory() { ::munmap(base_, bytes_ + proto::LaneArea::kBytes); }
 
 void GuestMemory::free(PageRun run) {
   allocator_.free(run);
@@ -79,7 +84,7 @@ void GuestMemory::free(PageRun run) {
 void GuestMemory::clear_page(proto::Pfn pfn) { std::memset(page(pfn.value), 0, kPageBytes); }
 
 proto::Pfn GuestMemory::pfn_of(const std::byte* address) const {
-  assert(address >= base_ && address < base_ + bytes_);
+  assert(contains(address));
   return proto::Pfn{static_cast<std::uint64_t>(address - base_) / kPageBytes};
 }
 

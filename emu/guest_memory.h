@@ -2,7 +2,8 @@
 //
 // One memfd, sparse (a page costs memory from its first use) and sealed against any change of its
 // size, so that no mapping of it can fault later. It holds ring pages, and the interrupt page of a
-// guest that uses one.
+// guest that uses one; behind the last page, where no page number reaches, stand the lanes of the
+// connections whose rings are here (emu/protocol/lane.h).
 //
 // Threads     The daemon's loop thread; programs and both halves write to the pages at any time.
 // Trust       Page numbers come from guests: each is checked before it is mapped.
@@ -20,9 +21,11 @@
 #include <span>
 #include <tl/expected.hpp>
 
+#include "emu/lane_directory.h"
 #include "emu/owned_fd.h"
 #include "emu/page_allocator.h"
 #include "emu/protocol/ids.h"
+#include "emu/protocol/lane.h"
 
 namespace vmbus::emu {
 
@@ -76,7 +79,16 @@ class GuestMemory {
   // mmap.
   tl::expected<MappedPages, int> map_pages(std::span<const std::uint64_t> pfns);
 
+  // Programs map the whole file: the pages, then the lanes.
   int descriptor() const { return fd_.get(); }
+  proto::LaneArea lanes() const { return proto::LaneArea(base_ + bytes_); }
+  LaneDirectory& lane_directory() { return lane_directory_; }
+  // Of this process's memories, never used again; not 0.
+  std::uint32_t id() const { return id_; }
+  // Is it one of our pages, as at() gives them?
+  bool contains(const std::byte* address) const {
+    return address >= base_ && address < base_ + bytes_;
+  }
   std::size_t page_count() const { return bytes_ / proto::kPageBytes; }
   std::size_t bytes_in_use() const { return allocator_.pages_in_use() * proto::kPageBytes; }
 
@@ -89,6 +101,8 @@ class GuestMemory {
   std::byte* base_;
   std::size_t bytes_;
   PageAllocator allocator_;
+  LaneDirectory lane_directory_;
+  std::uint32_t id_;
 };
 
 }  // namespace vmbus::emu

@@ -63,6 +63,8 @@ Partition::~Partition() = default;
 
 const PartitionConfig& Partition::config() const { return parts_->config; }
 
+GuestMemory& Partition::memory() { return *parts_->memory; }
+
 PartitionStatus Partition::status() const {
   const GuestHalf& half = parts_->guest->half();
   PartitionStatus status;

@@ -25,6 +25,7 @@
 namespace vmbus::emu {
 
 class Counters;
+class GuestMemory;
 class MessageLog;
 class Partition;
 
@@ -125,6 +126,7 @@ class Partition {
 
   const PartitionConfig& config() const;
   PartitionStatus status() const;
+  GuestMemory& memory();
 
   // ---- host half
   // -------------------------------------------------------------------------------------------

@@ -134,8 +134,9 @@ void describe_socket(const Socket& socket, control::SocketReport::Socket* report
   report->set_pid(socket.pid);
   report->set_program(socket.program);
   report->set_profile(socket.profile.text);
-  report->set_bytes_sent(socket.bytes_sent);
-  report->set_bytes_received(socket.bytes_received);
+  const bool direct = socket.lane != nullptr;
+  report->set_bytes_sent(socket.bytes_sent + (direct ? socket.lane->bytes_out() : 0));
+  report->set_bytes_received(socket.bytes_received + (direct ? socket.lane->bytes_in() : 0));
   if (socket.stream != nullptr) describe_stream(socket, report);
   if (socket.listener != nullptr) {
     report->set_backlog(socket.listener->backlog);

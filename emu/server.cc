@@ -48,6 +48,11 @@ void set_created(HandlerReply& reply, const Sockets& sockets, const Socket& sock
   created->set_generation(sockets.registry().generation(socket.entry));
 }
 
+// What a client is called as the owner of gates; 0: its number is too high for that.
+std::uint32_t gate_owner(const Client& client) {
+  return client.id.value < proto::kGateDaemon ? static_cast<std::uint32_t>(client.id.value) : 0;
+}
+
 std::uint64_t steady_ns(std::chrono::steady_clock::time_point time) {
   const auto since = time.time_since_epoch();
   return static_cast<std::uint64_t>(
@@ -90,6 +95,8 @@ Server::Server(const DaemonOptions& options, EventLoop& loop, EndpointRegistry r
     if (sockets_.settle()) loop_.post([] {});  // another turn, after a look at the descriptors
   });
   sockets_.set_on_idle([this] { leave_if_idle(); });
+  sockets_.set_is_client(
+      [this](std::uint32_t client) { return control_ != nullptr && control_->has_client(client); });
 }
 
 void Server::serve(BusDirectory& directory) {
@@ -102,8 +109,11 @@ void Server::stop() {
   loop_.stop();
 }
 
+void Server::on_rung() { sockets_.answer_bells(); }
+
 void Server::on_client_gone(const Client& client) {
   log_debug("client {} ({}) has left", client.pid, client.program);
+  sockets_.client_gone(gate_owner(client));
   leave_if_idle();
 }
 
@@ -133,6 +143,7 @@ HandlerReply Server::welcome(const Client& client) {
   welcome->set_default_cid(guest.cid);
   welcome->set_freebsd_guest(guests.find_flavour(Flavour::kFreeBsd) != nullptr);
   welcome->set_version(kVersion);
+  welcome->set_client(gate_owner(client));
   reply.attachment = OwnedFd(::fcntl(sockets_.registry().fd(), F_DUPFD_CLOEXEC, 0));
   return reply.attachment ? std::move(reply) : error_reply(ENFILE);
 }
@@ -142,6 +153,7 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
   switch (request.body_case()) {
     case Body::kHello:
     case Body::kAdopt:
+    case Body::kRung:
     case Body::BODY_NOT_SET:
       return error_reply(EPROTO, "the control server answers these itself");
     case Body::kCreateSocket:
@@ -153,7 +165,8 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::kShutdown:
     case Body::kSetOption:
     case Body::kTakeError:
-    case Body::kIdentify: {
+    case Body::kIdentify:
+    case Body::kMapMemory: {
       Socket* socket = sockets_.find(socket_cookie(carrier.get()));
       if (socket == nullptr) return error_reply(ENOENT, "no socket of this bus");
       return on_socket(*socket, carrier.get(), request);
@@ -194,6 +207,13 @@ HandlerReply Server::create_socket(const Client& client, const control::CreateSo
   return reply;
 }
 
+int Server::map_memory(const Socket& socket, HandlerReply& reply) {
+  if (socket.lane == nullptr) return ENOENT;
+  const int fd = socket.lane->memory().descriptor();
+  reply.attachment = OwnedFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  return reply.attachment ? 0 : ENFILE;
+}
+
 HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& request) {
   HandlerReply reply;
   int error = 0;
@@ -214,6 +234,8 @@ HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& re
     if (error == 0) requests_.take_back(socket, a);
   } else if (request.has_take_error()) {
     reply.message.mutable_took_error()->set_so_error(requests_.take_error(socket));
+  } else if (request.has_map_memory()) {
+    error = map_memory(socket, reply);
   } else {
     set_created(reply, sockets_, socket);
   }

@@ -41,12 +41,14 @@ class Server final : public ControlHandler {
   HandlerReply welcome(const Client& client) override;
   HandlerReply handle(const Client& client, const control::Request& request,
                       OwnedFd carrier) override;
+  void on_rung() override;
   void on_client_gone(const Client& client) override;
 
  private:
   Server(const DaemonOptions& options, EventLoop& loop, EndpointRegistry registry);
 
   HandlerReply create_socket(const Client& client, const control::CreateSocket& call);
+  static int map_memory(const Socket& socket, HandlerReply& reply);
   HandlerReply on_socket(Socket& socket, int a, const control::Request& request);
   HandlerReply status() const;
   HandlerReply add_guest(const control::VmAdd& call);

@@ -15,6 +15,23 @@ Result<PipeReader, RingError> PipeReader::open(const RingMemory& memory, ReaderO
   return reader;
 }
 
+Result<void, RingError> PipeReader::resume(ReadPosition position) {
+  auto ring = RingReader::resume(memory(), ring_.options());
+  if (!ring) return Failure{ring.error()};
+  ring_ = std::move(*ring);
+  first_ = 0;
+  count_ = 0;
+  fin_bytes_ = 0;
+  taken_ = 0;
+  const std::uint32_t taken = position.taken_at(ring_.index());
+  if (taken == 0) return {};
+  const auto packet = half_read_packet(ring_, taken);
+  if (!packet) return Failure{packet.error()};
+  head_ = *packet;
+  taken_ = taken;
+  return {};
+}
+
 // A half-consumed packet is not parsed again: its head has been in the peer's reach ever since.
 Result<PipePacket, RingError> PipeReader::packet_at(std::uint32_t skip_bytes) const {
   if (skip_bytes == 0 && taken_ != 0) return head_;

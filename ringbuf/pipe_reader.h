@@ -20,6 +20,7 @@
 #include <span>
 
 #include "ringbuf/pipe.h"
+#include "ringbuf/read_turn.h"
 #include "ringbuf/ring_reader.h"
 
 namespace vmbus::ring {
@@ -32,6 +33,11 @@ class PipeReader {
 
   PipeReader() = default;
   static Result<PipeReader, RingError> open(const RingMemory& memory, ReaderOptions options = {});
+  // Goes on where another reader stopped: RingReader::resume(), and `position` in a half-read packet.
+  // Keeps what ended() says. kPositionInvalid: no packet there, or none that long.
+  Result<void, RingError> resume(ReadPosition position);
+  // Where this reader stands.
+  ReadPosition position() const { return {ring_.index(), taken_}; }
 
   // Lays spans over unconsumed data. 0 bytes (with a span to fill): nothing is there, unless
   // at_fin() or ended(). Gathering again starts at the same byte and may find more.

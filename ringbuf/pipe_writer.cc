@@ -19,12 +19,19 @@ std::uint32_t room_wanted(std::size_t bytes, std::uint32_t payload, std::uint32_
 
 }  // namespace
 
-Result<PipeWriter, RingError> PipeWriter::open(const RingMemory& memory) {
-  auto ring = RingWriter::open(memory);
+Result<PipeWriter, RingError> PipeWriter::over(Result<RingWriter, RingError> ring) {
   if (!ring) return Failure{ring.error()};
   PipeWriter writer;
   writer.ring_ = std::move(*ring);
   return writer;
+}
+
+Result<PipeWriter, RingError> PipeWriter::open(const RingMemory& memory) {
+  return over(RingWriter::open(memory));
+}
+
+Result<PipeWriter, RingError> PipeWriter::resume(const RingMemory& memory) {
+  return over(RingWriter::resume(memory));
 }
 
 std::uint32_t PipeWriter::cut_payload(std::uint32_t payload_bytes) const {

@@ -28,6 +28,8 @@ class PipeWriter {
  public:
   PipeWriter() = default;
   static Result<PipeWriter, RingError> open(const RingMemory& memory);
+  // RingWriter::resume(). REQUIRES: no FIN was written.
+  static Result<PipeWriter, RingError> resume(const RingMemory& memory);
 
   // Lays spans over as many packets as there are room, bytes wanted and spans. Each packet but the
   // last takes max_packet_payload bytes (at least 1, cut to what the ring and the protocol allow).
@@ -57,6 +59,7 @@ class PipeWriter {
   const RingMemory& memory() const { return ring_.memory(); }
 
  private:
+  static Result<PipeWriter, RingError> over(Result<RingWriter, RingError> ring);
   std::uint32_t cut_payload(std::uint32_t payload_bytes) const;
   void stage_packet(std::uint32_t payload_bytes);
 

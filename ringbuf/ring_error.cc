@@ -82,6 +82,8 @@ const char* describe(RingError error) {
       return "pipe length is above 16384";
     case RingError::kPartialOffsetTooLarge:
       return "partial pipe packet has nothing left";
+    case RingError::kPositionInvalid:
+      return "a reader is said to have stopped where no packet is";
   }
   return "not a ring error";
 }

@@ -52,6 +52,7 @@ enum class RingError : std::uint8_t {
   kPipeLengthBeyondPacket,
   kPipeLengthAboveLimit,   // pipe: more than 16384 bytes in one packet
   kPartialOffsetTooLarge,  // pipe: PARTIAL that says everything was taken
+  kPositionInvalid,        // reading by turns: no packet of that length where somebody stopped
 };
 
 constexpr bool peer_lied(RingError error) { return error >= RingError::kWriteIndexOutOfRange; }

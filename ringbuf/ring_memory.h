@@ -49,6 +49,9 @@ class RingMemory {
   SharedWord pending_send_size() const { return SharedWord(control_->pending_send_size); }
   SharedWord feature_bits() const { return SharedWord(control_->feature_bits); }
 
+  // Where the control page stands; the data pages follow.
+  const std::byte* base() const { return reinterpret_cast<const std::byte*>(control_); }
+
   // The guest does this to both rings before it sends OPEN_CHANNEL; nobody else sees them yet.
   void zero_control_page() const { *control_ = ControlPage{}; }
 

@@ -111,14 +111,14 @@ TEST(RingMemory, ChecksBothIndices) {
 
 TEST(RingError, EachHasATextOfItsOwn) {
   std::set<std::string> texts;
-  for (auto error = RingError::kEmpty; error <= RingError::kPartialOffsetTooLarge;
+  for (auto error = RingError::kEmpty; error <= RingError::kPositionInvalid;
        error = RingError(static_cast<int>(error) + 1)) {
     EXPECT_TRUE(texts.insert(describe(error)).second) << describe(error);
   }
   EXPECT_FALSE(peer_lied(RingError::kFull));
   EXPECT_FALSE(peer_lied(RingError::kExtensionBufferFull));
   EXPECT_TRUE(peer_lied(RingError::kWriteIndexOutOfRange));
-  EXPECT_TRUE(peer_lied(RingError::kPartialOffsetTooLarge));
+  EXPECT_TRUE(peer_lied(RingError::kPositionInvalid));
 }
 
 }  // namespace

@@ -5,9 +5,14 @@
 namespace vmbus::ring {
 
 Result<RingReader, RingError> RingReader::open(const RingMemory& memory, ReaderOptions options) {
+  auto reader = resume(memory, options);
+  if (reader.ok()) memory.interrupt_mask().store_relaxed(1);
+  return reader;
+}
+
+Result<RingReader, RingError> RingReader::resume(const RingMemory& memory, ReaderOptions options) {
   const auto indices = load_indices(memory);
   if (!indices) return Failure{indices.error()};
-  memory.interrupt_mask().store_relaxed(1);
   return RingReader(memory, *indices, options);
 }
 

@@ -38,6 +38,9 @@ class RingReader {
 
   // Goes on at the indices the ring holds; starts with interrupts masked.
   static Result<RingReader, RingError> open(const RingMemory& memory, ReaderOptions options = {});
+  // Goes on at the indices the ring holds, as open(), but stores nothing: for those who work a ring by
+  // turns, and may find the mask as the last one left it.
+  static Result<RingReader, RingError> resume(const RingMemory& memory, ReaderOptions options = {});
 
   // The oldest packet that is not released, or kEmpty. Its bytes stay valid until commit().
   Result<PacketView, RingError> next();
@@ -62,7 +65,10 @@ class RingReader {
   void release_bytes(std::uint32_t bytes);
 
   const RingMemory& memory() const { return memory_; }
+  ReaderOptions options() const { return options_; }
   bool has_uncommitted() const { return next_ != released_; }
+  // Where the oldest packet that is not released starts.
+  std::uint32_t index() const { return next_; }
 
  private:
   RingReader(const RingMemory& memory, const RingIndices& indices, ReaderOptions options);

@@ -6,10 +6,16 @@
 namespace vmbus::ring {
 
 Result<RingWriter, RingError> RingWriter::open(const RingMemory& memory) {
-  const auto indices = load_indices(memory);
-  if (!indices) return Failure{indices.error()};
+  auto writer = resume(memory);
+  if (!writer) return writer;
   memory.pending_send_size().store_relaxed(0);
   memory.feature_bits().store_relaxed(kFeaturePendingSendSize);
+  return writer;
+}
+
+Result<RingWriter, RingError> RingWriter::resume(const RingMemory& memory) {
+  const auto indices = load_indices(memory);
+  if (!indices) return Failure{indices.error()};
   return RingWriter(memory, *indices);
 }
 

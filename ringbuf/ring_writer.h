@@ -35,6 +35,8 @@ class RingWriter {
 
   // Goes on at the indices the ring holds; sets the feature bit and clears pending_send_size.
   static Result<RingWriter, RingError> open(const RingMemory& memory);
+  // Goes on at the indices the ring holds, but stores nothing: for those who work a ring by turns.
+  static Result<RingWriter, RingError> resume(const RingMemory& memory);
 
   // Stages one packet and returns where its payload goes; fill that before commit(). kFull is
   // expected: commit, then request_space(). kPacketTooLarge can never be waited for.

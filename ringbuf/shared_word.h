@@ -2,6 +2,8 @@
 //
 // SharedWord  a 32-bit word of the control page. One side stores it, the other loads it; there is
 //             no read-modify-write, because every word has exactly one writer.
+// SharedCell  a word that several sides change, with read-modify-write: gates and flags of lanes
+//             (emu/protocol/lane.h), never a word of a ring.
 // load_once   an aligned 8-byte word of the data pages, loaded exactly once: the compiler may not
 //             load it again after a check, so what was checked is what is used.
 //
@@ -38,6 +40,31 @@ class SharedWord {
 };
 
 static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free);
+
+template <typename T>
+class SharedCell {
+ public:
+  explicit SharedCell(T& cell) : cell_(cell) {}
+
+  T load_relaxed() const { return cell_.load(std::memory_order_relaxed); }
+  T load_seq_cst() const { return cell_.load(std::memory_order_seq_cst); }
+  void store_relaxed(T value) const { cell_.store(value, std::memory_order_relaxed); }
+  void store_seq_cst(T value) const { cell_.store(value, std::memory_order_seq_cst); }
+  // All seq_cst. compare_exchange leaves what it saw in `expected`.
+  bool compare_exchange(T& expected, T desired) const {
+    return cell_.compare_exchange_strong(expected, desired, std::memory_order_seq_cst);
+  }
+  T exchange(T value) const { return cell_.exchange(value, std::memory_order_seq_cst); }
+  T fetch_or(T bits) const { return cell_.fetch_or(bits, std::memory_order_seq_cst); }
+  T fetch_and(T bits) const { return cell_.fetch_and(bits, std::memory_order_seq_cst); }
+  T fetch_sub(T value) const { return cell_.fetch_sub(value, std::memory_order_seq_cst); }
+
+ private:
+  static_assert(std::atomic_ref<T>::is_always_lock_free);
+  static_assert(std::atomic_ref<T>::required_alignment == alignof(T));
+
+  std::atomic_ref<T> cell_;
+};
 
 // REQUIRES: `word` is 8-byte aligned and readable.
 inline std::uint64_t load_once(std::byte* word) {

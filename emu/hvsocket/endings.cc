@@ -24,6 +24,7 @@ void Sockets::peer_closed(Socket& socket) {
 }
 
 void Sockets::detach(Socket& socket, bool reset) {
+  close_lane(socket, true);
   rescue_ring(socket);
   socket.stream.reset();
   socket.ended |= proto::kEndedPeerGone;
@@ -52,7 +53,8 @@ void Sockets::finish_stream(Socket& socket) {
       finished |= sent_all_and_closed && socket.obeys("closes-first=on");
       break;
   }
-  if (!finished) return;
+  // Who works a ring at this moment rings when it is done, and the pump comes here again.
+  if (!finished || !close_lane(socket, false)) return;
   if (stream.side() == Side::kHost) host_.finish(socket);
   if (stream.side() == Side::kGuest) socket.guest->driver().finish(socket);
   if (stream.side() == Side::kLoopback) {

@@ -40,7 +40,7 @@ struct ShimRule {
   proto::Setting setting;
   std::uint32_t bits;
 };
-constexpr std::array<ShimRule, 12> kShimRules{{
+constexpr std::array<ShimRule, 13> kShimRules{{
     {"peek=off", proto::kQuirkNoPeek},
     {"peek=refuse", proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce},
     {"waitall=buffer", proto::kQuirkWaitallBuffer},
@@ -53,6 +53,7 @@ constexpr std::array<ShimRule, 12> kShimRules{{
     {"zero-length=einval", proto::kQuirkEmptyIsInvalid},
     {"send-after-fin=off", proto::kQuirkNoSendAfterFin},
     {"recv-after-shut=eshutdown", proto::kQuirkShutReadIsError},
+    {"reads=stream", proto::kQuirkReadsStream},
 }};
 
 std::uint32_t endpoint_quirks(const Socket& socket) {
@@ -102,6 +103,9 @@ proto::Endpoint endpoint_image(const Socket& socket, const GuestList& guests) {
   image.peer_buffer_size = socket.peer_buffer_size;
   image.local_bytes = store_name(shown_local(socket), image.local_name);
   image.peer_bytes = store_name(socket.peer, image.peer_name);
+  image.packet_bytes =
+      socket.home == Home::kHost ? ring::kMaxPipePayloadBytes : socket.quirk(proto::Quirk::kPacket);
+  if (socket.lane != nullptr) socket.lane->describe(image);
   return image;
 }
 

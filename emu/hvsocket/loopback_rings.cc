@@ -8,7 +8,7 @@ std::shared_ptr<LoopbackRings> LoopbackRings::in_guest(Partition& guest,
                                                        std::size_t each_ring_bytes) {
   const auto rings = guest.allocate_loopback(each_ring_bytes);
   if (!rings) return nullptr;
-  return std::make_shared<LoopbackRings>(*rings,
+  return std::make_shared<LoopbackRings>(guest.memory(), *rings,
                                          [&guest, rings = *rings] { guest.free_loopback(rings); });
 }
 
@@ -24,12 +24,20 @@ std::shared_ptr<LoopbackRings> LoopbackRings::in_host(GuestMemory& memory,
                            .guest_to_host_bytes = each_ring_bytes,
                            .host_to_guest = base + each_ring_bytes,
                            .host_to_guest_bytes = each_ring_bytes};
-  return std::make_shared<LoopbackRings>(rings, [&memory, run = *run] { memory.free(run); });
+  return std::make_shared<LoopbackRings>(memory, rings,
+                                         [&memory, run = *run] { memory.free(run); });
 }
 
-LoopbackRings::LoopbackRings(const ChannelRings& rings, std::function<void()> free)
-    : rings_(rings), free_(std::move(free)) {}
+LoopbackRings::LoopbackRings(GuestMemory& memory, const ChannelRings& rings,
+                             std::function<void()> free)
+    : memory_(memory),
+      first_lane_(memory.lane_directory().allocate_pair()),
+      rings_(rings),
+      free_(std::move(free)) {}
 
-LoopbackRings::~LoopbackRings() { free_(); }
+LoopbackRings::~LoopbackRings() {
+  if (first_lane_) memory_.lane_directory().free_pair(*first_lane_);
+  free_();
+}
 
 }  // namespace vmbus::emu

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "emu/guest_memory.h"
 #include "emu/partition.h"
@@ -22,17 +23,22 @@ class LoopbackRings {
   // Null when the memory is full. REQUIRES: the memory outlives the rings.
   static std::shared_ptr<LoopbackRings> in_guest(Partition& guest, std::size_t each_ring_bytes);
   static std::shared_ptr<LoopbackRings> in_host(GuestMemory& memory, std::size_t each_ring_bytes);
-  LoopbackRings(const ChannelRings& rings, std::function<void()> free);
+  LoopbackRings(GuestMemory& memory, const ChannelRings& rings, std::function<void()> free);
   ~LoopbackRings();
   LoopbackRings(const LoopbackRings&) = delete;
   LoopbackRings& operator=(const LoopbackRings&) = delete;
 
   const ChannelRings& rings() const { return rings_; }
+  GuestMemory& memory() const { return memory_; }
+  // The dialer's; the acceptor's follows. None: the memory's lanes are all in use.
+  std::optional<std::uint32_t> first_lane() const { return first_lane_; }
 
   std::array<std::uint64_t, 2>
       sockets{};  // cookies of the ends, the dialer's first; 0: that end is finished
 
  private:
+  GuestMemory& memory_;
+  std::optional<std::uint32_t> first_lane_;
   ChannelRings rings_;
   std::function<void()> free_;
 };

@@ -73,10 +73,10 @@ TEST_F(ProfileRules, TellTheShimWhatItDecides) {
   TestSocket plain = socket("guest", "default");
   EXPECT_EQ(bits(plain), 0U);
   TestSocket freebsd = socket("guest", "freebsd");
-  const unsigned expected = proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce |
-                            proto::kQuirkWaitallAny | proto::kQuirkKeepsPeerName |
-                            proto::kQuirkKeepsLowWater | proto::kQuirkLowWaterPoll |
-                            proto::kQuirkEmptyIsInvalid | proto::kQuirkNoSendAfterFin;
+  const unsigned expected =
+      proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce | proto::kQuirkWaitallAny |
+      proto::kQuirkKeepsPeerName | proto::kQuirkKeepsLowWater | proto::kQuirkLowWaterPoll |
+      proto::kQuirkEmptyIsInvalid | proto::kQuirkNoSendAfterFin | proto::kQuirkReadsStream;
   EXPECT_EQ(bits(freebsd), expected);
   TestSocket old = socket("guest", "default", "vintage=6.6");
   EXPECT_EQ(bits(old), proto::kQuirkNoSigpipe | proto::kQuirkNoIoctls | proto::kQuirkNoInq |

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "emu/event_loop.h"
+#include "emu/hvsocket/lane_end.h"
 #include "emu/hvsocket/stream.h"
 #include "emu/owned_fd.h"
 #include "emu/partition.h"
@@ -122,6 +123,7 @@ struct Socket {
   std::unique_ptr<Listener> listener;  // kListening
   std::unique_ptr<Attempt> attempt;    // kConnecting
   std::unique_ptr<Stream> stream;      // kConnected, while the rings may be touched
+  std::unique_ptr<LaneEnd> lane;       // with a stream whose rings programs may work themselves
   std::vector<std::byte> inbox;   // taken from a ring ahead of B: parts of records, bytes below the
                                   // low-water mark, the rest of a ring that went away
   std::vector<std::byte> outbox;  // taken or peeked from B ahead of what B still holds

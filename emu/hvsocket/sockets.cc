@@ -83,6 +83,7 @@ void Sockets::connected(Socket& socket, std::unique_ptr<Stream> stream, const Na
     socket.local.cid = names.local.cid;
   }
   share_buffer_size(socket);
+  open_lane(socket);
   end_attempt(socket, EndpointState::kConnected, 0);
   queue(socket);
 }
@@ -214,11 +215,13 @@ Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
   socket.stream = std::move(stream);
   socket.local = names.local;
   socket.peer = names.peer;
+  open_lane(socket);
   end_attempt(socket, EndpointState::kConnected, 0);
   const int error = send_accepted(listener.b.get(), born->a.get());
   if (error == EAGAIN) {
     listener.listener->undelivered.push_back(std::move(born->a));
   } else if (error != 0) {
+    close_lane(socket, true);
     socket.stream.reset();
     release(socket);
     return nullptr;
@@ -324,11 +327,11 @@ void Sockets::signal_peer(Socket& socket) {
 
 void Sockets::run_pump(Socket& socket) {
   const bool had_end = socket.has(proto::kEndedPeerWrite);
-  const PumpResult out = pump_out(socket, counters_);
+  const PumpResult out = turn_out(socket);
   // B's end may be A's last close, which the loop comes to later: the peer learns both at once.
   const bool b_ended = socket.stream != nullptr && socket.b_ended && !socket.outbox_is_last;
   if (b_ended) static_cast<void>(is_alive(socket));
-  const PumpResult in = pump_in(socket, counters_);
+  const PumpResult in = turn_in(socket);
   if (socket.stream != nullptr && (out.signal || in.signal)) signal_peer(socket);
   if (out.fault || in.fault) {
     counters_.add(Counter::kRingFaults);

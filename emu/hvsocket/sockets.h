@@ -137,6 +137,12 @@ class Sockets {
   // One round of everything that waits. False: nothing is left to do.
   bool settle();
 
+  // ---- lanes: programs that work the rings themselves (lane_turns.cc)
+  void set_is_client(IsClient is_client) { is_client_ = std::move(is_client); }
+  // A client has set bells.
+  void answer_bells();
+  void client_gone(std::uint32_t client);
+
   // Called when the number of sockets may have fallen to zero.
   void set_on_idle(std::function<void()> on_idle) { on_idle_ = std::move(on_idle); }
 
@@ -149,6 +155,13 @@ class Sockets {
   void release_port_later(const Socket& socket);
   void reset_host_end(const Socket& guest_end);
   void run_pump(Socket& socket);
+  PumpResult turn_out(Socket& socket);
+  PumpResult turn_in(Socket& socket);
+  void open_lane(Socket& socket);
+  bool close_lane(Socket& socket, bool forced);
+  void answer_bells_of(GuestMemory& memory);
+  void watch_lane(const Socket& socket);
+  void look_at_watched();
   void signal_peer(Socket& socket);
   void end_of_stream(Socket& socket);
   void finish_stream(Socket& socket);
@@ -172,6 +185,9 @@ class Sockets {
   std::vector<std::unique_ptr<Socket>> released_;
   std::deque<std::uint64_t> run_queue_;
   std::uint64_t last_ticket_ = 0;
+  IsClient is_client_ = [](std::uint32_t) { return false; };
+  std::uint32_t last_lane_generation_ = 0;
+  std::vector<std::uint64_t> watched_;  // cookies; each with a lane that a program left warm
   std::function<void()> on_idle_;
 };
 

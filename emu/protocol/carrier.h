@@ -9,7 +9,8 @@
 // Who does what
 //   birth       The daemon makes the pair, tags A (carrier_tag) and sends it with CreatedSocket;
 //               accepted ends travel inside the listener's carrier (below).
-//   data        PUMP: what the program writes to A the daemon reads from B, and the other way.
+//   data        PUMP: what the program writes to A the daemon reads from B, and the other way. A hooked
+//               call may also work the rings itself (lane.h), around what the carrier holds.
 //   readable    A byte or end of file from B: IN. shutdown(B, SHUT_WR): IN and RDHUP, when the
 //               peer sent FIN or is gone.
 //   not OUT     The daemon *plugs* A: SO_SNDBUF at its minimum, one record of kPlugBytes sent into
@@ -42,7 +43,7 @@
 
 namespace vmbus::proto {
 
-inline constexpr std::uint32_t kControlProtocol = 1;
+inline constexpr std::uint32_t kControlProtocol = 2;
 inline constexpr std::size_t kMaxControlBytes = 16384;
 
 // One record this large, with SO_SNDBUF at the kernel's minimum (4608), takes OUT away; 193 bytes

@@ -23,7 +23,7 @@
 namespace vmbus::proto {
 
 inline constexpr std::uint64_t kEndpointTableMagic = 0x3154455355424d56;  // "VMBUSET1"
-inline constexpr std::uint32_t kEndpointTableVersion = 1;
+inline constexpr std::uint32_t kEndpointTableVersion = 2;
 inline constexpr std::uint32_t kEndpointCapacity = 65536;
 inline constexpr std::size_t kMaxNameBytes = 36;  // SOCKADDR_HV, the longest
 
@@ -72,6 +72,7 @@ enum EndpointQuirks : std::uint32_t {
   kQuirkKeepsPassCred = 1U << 13,   // below 6.16: SO_PASSCRED is stored
   kQuirkLowWaterPoll = 1U << 14,    // recv and poll wait for SO_RCVLOWAT bytes
   kQuirkZerocopy = 1U << 15,        // MSG_ZEROCOPY works
+  kQuirkReadsStream = 1U << 16,     // a receive from the ring goes on behind its packet
 };
 
 // One socket. 256 bytes.
@@ -107,7 +108,16 @@ enum EndpointQuirks : std::uint32_t {
 //      168     4  priority           SO_PRIORITY
 //      172     4  (reserved)         0
 //      176     8  peer_buffer_size   the peer's SO_VM_SOCKETS_BUFFER_SIZE: its largest record
-//      184    72  (reserved)         0
+//      184     4  memory             which memory holds the rings, for a program that works them itself
+//                                    (lane.h); 0: none may
+//      188     4  lane               this end's
+//      192     4  lane_generation    of its gates
+//      196     4  in_first_page      of that memory: the ring that this end reads, its control page first
+//      200     4  in_pages
+//      204     4  out_first_page     the ring that this end writes
+//      208     4  out_pages
+//      212     4  packet_bytes       payload of the largest packet that this end writes
+//      216    40  (reserved)         0
 struct Endpoint {
   std::uint32_t sequence;
   std::uint32_t generation;
@@ -138,12 +148,21 @@ struct Endpoint {
   std::uint32_t priority;
   std::uint32_t reserved_172;
   std::uint64_t peer_buffer_size;
-  std::array<std::uint64_t, 9> reserved_184;
+  std::uint32_t memory;
+  std::uint32_t lane;
+  std::uint32_t lane_generation;
+  std::uint32_t in_first_page;
+  std::uint32_t in_pages;
+  std::uint32_t out_first_page;
+  std::uint32_t out_pages;
+  std::uint32_t packet_bytes;
+  std::array<std::uint64_t, 5> reserved_216;
 };
 static_assert(sizeof(Endpoint) == 256);
 static_assert(offsetof(Endpoint, buffer_size) == 48 && offsetof(Endpoint, local_name) == 96);
 static_assert(offsetof(Endpoint, peer_name) == 132 && offsetof(Endpoint, priority) == 168);
-static_assert(offsetof(Endpoint, peer_buffer_size) == 176);
+static_assert(offsetof(Endpoint, peer_buffer_size) == 176 && offsetof(Endpoint, memory) == 184);
+static_assert(offsetof(Endpoint, packet_bytes) == 212);
 static_assert(std::is_trivially_copyable_v<Endpoint> && std::is_standard_layout_v<Endpoint>);
 
 // First page of the file; the entries follow at kEndpointTableHeaderBytes.

@@ -43,8 +43,10 @@ class RecordingHandler : public ControlHandler {
     if (respond) respond(reply);
     return reply;
   }
+  void on_rung() override { ++rung; }
   void on_client_gone(const Client& client) override { gone.push_back(client); }
 
+  int rung = 0;
   std::vector<Client> welcomed, handled, gone;
   std::vector<control::Request::BodyCase> bodies;
   std::vector<bool> had_carrier;

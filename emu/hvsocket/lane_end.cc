@@ -1,0 +1,172 @@
+#include "emu/hvsocket/lane_end.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <utility>
+
+namespace vmbus::emu {
+namespace {
+
+using proto::Gate;
+using ring::SharedCell;
+
+constexpr int kTakeAttempts = 16;
+
+}  // namespace
+
+LaneEnd::Pages LaneEnd::pages_of(const GuestMemory& memory, const ring::RingMemory& ring) {
+  const std::size_t bytes = proto::kPageBytes + ring.data_bytes();
+  return {static_cast<std::uint32_t>(memory.pfn_of(ring.base()).value),
+          static_cast<std::uint32_t>(bytes / proto::kPageBytes)};
+}
+
+LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation,
+                 const Stream& stream)
+    : memory_(&memory),
+      index_(index),
+      generation_(generation),
+      shared_(&memory.lanes().lane(index)),
+      in_(pages_of(memory, stream.in.memory())),
+      out_(pages_of(memory, stream.out.memory())) {
+  // Word by word: programs of an earlier connection may still look at it.
+  SharedCell(shared_->in_flags).store_seq_cst(0);
+  SharedCell(shared_->in_turns).store_seq_cst(0);
+  SharedCell(shared_->in_client).store_seq_cst(0);
+  SharedCell(shared_->in_error).store_seq_cst(0);
+  SharedCell(shared_->bytes_in).store_seq_cst(0);
+  SharedCell(shared_->carrier_sends).store_seq_cst(0);
+  SharedCell(shared_->raw).store_seq_cst(0);
+  SharedCell(shared_->out_turns).store_seq_cst(0);
+  SharedCell(shared_->out_client).store_seq_cst(0);
+  SharedCell(shared_->out_error).store_seq_cst(0);
+  SharedCell(shared_->bytes_out).store_seq_cst(0);
+  proto::store_position(*shared_, stream.in.position());
+  Gate(shared_->in_gate).open(generation_);
+  Gate(shared_->out_gate).open(generation_);
+}
+
+void LaneEnd::describe(proto::Endpoint& image) const {
+  if (in_closed_ || out_closed_) return;
+  image.memory = memory_->id();
+  image.lane = index_;
+  image.lane_generation = generation_;
+  image.in_first_page = in_.first;
+  image.in_pages = in_.count;
+  image.out_first_page = out_.first;
+  image.out_pages = out_.count;
+}
+
+LaneEnd::Taken LaneEnd::take(std::uint64_t& word, bool closed, const IsClient& is_client) const {
+  if (closed) return Taken::kYes;
+  const Gate gate(word);
+  for (int attempt = 0; attempt < kTakeAttempts; ++attempt) {
+    const proto::GateTaken taken = gate.take(generation_, proto::kGateDaemon);
+    if (taken == proto::GateTaken::kYes) return Taken::kYes;
+    const std::uint32_t owner = gate.owner();
+    const bool given_up = taken == proto::GateTaken::kBusy && owner == proto::kGateFree;
+    if (given_up) continue;
+    const bool is_theirs = owner < proto::kGateDaemon && is_client(owner);
+    if (taken == proto::GateTaken::kNever || !is_theirs) {
+      gate.seize(generation_, proto::kGateDaemon);  // the word is a lie, or its owner dead
+      return Taken::kYes;
+    }
+    if (gate.want(generation_, proto::kGateWanted)) return Taken::kLater;
+  }
+  return Taken::kAgain;
+}
+
+void LaneEnd::give(std::uint64_t& word) const {
+  const std::uint32_t asked = Gate(word).give(generation_);
+  if ((asked & proto::kGateAwaited) != 0) {
+    ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
+}
+
+// Somebody died between its two stores: the position is the newer one.
+void LaneEnd::catch_up(const ring::RingMemory& in) const {
+  const ring::ReadPosition position = proto::load_position(*shared_);
+  const auto indices = ring::load_indices(in);
+  if (!indices || position.index == indices->read_index ||
+      !ring::is_valid_index(position.index, in.data_bytes())) {
+    return;
+  }
+  const auto ahead = ring::distance(indices->read_index, position.index, in.data_bytes());
+  const auto used = ring::distance(indices->read_index, indices->write_index, in.data_bytes());
+  if (ahead <= used) in.read_index().store_seq_cst(position.index);
+}
+
+Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
+  const Taken taken = take(shared_->in_gate, in_closed_, is_client);
+  if (taken != Taken::kYes) return taken == Taken::kLater ? Turn::kLater : Turn::kAgain;
+  if (std::exchange(stops_watching_, false)) {
+    SharedCell(shared_->in_flags).fetch_and(~std::uint32_t{proto::kLaneWatched});
+  }
+  if (in_closed_) return Turn::kYes;
+  catch_up(stream.in.memory());
+  const bool fault = SharedCell(shared_->in_error).load_relaxed() != 0 ||
+                     !stream.in.resume(proto::load_position(*shared_)).ok();
+  return fault ? Turn::kFault : Turn::kYes;
+}
+
+void LaneEnd::end_in(const Stream& stream, bool gave_to_carrier) {
+  if (in_closed_) return;
+  proto::store_position(*shared_, stream.in.position());
+  if (gave_to_carrier) SharedCell(shared_->in_flags).fetch_or(proto::kLaneCarrierHolds);
+  give(shared_->in_gate);
+}
+
+Turn LaneEnd::begin_out(Stream& stream, const IsClient& is_client) {
+  const Taken taken = take(shared_->out_gate, out_closed_, is_client);
+  if (taken != Taken::kYes) return taken == Taken::kLater ? Turn::kLater : Turn::kAgain;
+  if (out_closed_ || stream.fin_sent) return Turn::kYes;
+  auto writer = ring::PipeWriter::resume(stream.out.memory());
+  const bool fault = SharedCell(shared_->out_error).load_relaxed() != 0 || !writer.ok();
+  if (fault) return Turn::kFault;
+  stream.out = std::move(writer).value();
+  return Turn::kYes;
+}
+
+void LaneEnd::end_out(bool keeps, const std::function<bool()>& carrier_is_empty) {
+  if (out_closed_) return;
+  const proto::CarrierSends sends(shared_->carrier_sends);
+  if (keeps) {
+    sends.mark();
+  } else {
+    sends.clean(carrier_is_empty);
+  }
+  give(shared_->out_gate);
+}
+
+void LaneEnd::mark_raw() const { SharedCell(shared_->raw).store_seq_cst(1); }
+
+bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
+  if (!in_closed_) {
+    if (take(shared_->in_gate, false, is_client) != Taken::kYes && !forced) return false;
+    catch_up(stream.in.memory());
+    static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
+    Gate(shared_->in_gate).close(generation_);
+    in_closed_ = true;
+  }
+  if (!out_closed_) {
+    if (take(shared_->out_gate, false, is_client) != Taken::kYes && !forced) return false;
+    Gate(shared_->out_gate).close(generation_);
+    out_closed_ = true;
+  }
+  return true;
+}
+
+bool LaneEnd::was_busy() {
+  const std::uint32_t turns = SharedCell(shared_->in_turns).load_relaxed();
+  return std::exchange(turns_seen_, turns) != turns;
+}
+
+bool LaneEnd::knows(std::uint32_t client) const {
+  return Gate(shared_->in_gate).owner() == client || Gate(shared_->out_gate).owner() == client ||
+         SharedCell(shared_->in_client).load_relaxed() == client ||
+         SharedCell(shared_->out_client).load_relaxed() == client;
+}
+
+}  // namespace vmbus::emu

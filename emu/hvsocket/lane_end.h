@@ -1,0 +1,94 @@
+// LaneEnd: the daemon's hand on one lane (emu/protocol/lane.h): the gates it takes for the pump, and
+// what programs need to know to work the rings themselves.
+//
+// Threads     The loop thread; programs take the same gates at any time.
+// Trust       Programs may store anything in the lane. A gate whose owner is no client that is there,
+//             or that claims to be the daemon's, is simply taken over.
+// Never       Waits for a gate: who holds it rings when it is free.
+// Contract    docs/lanes.md
+#ifndef VMBUS_EMU_HVSOCKET_LANE_END_H_
+#define VMBUS_EMU_HVSOCKET_LANE_END_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "emu/guest_memory.h"
+#include "emu/hvsocket/stream.h"
+#include "emu/protocol/endpoint_table.h"
+#include "emu/protocol/lane.h"
+
+namespace vmbus::emu {
+
+// Is that the number of a client that is there?
+using IsClient = std::function<bool(std::uint32_t client)>;
+
+enum class Turn : std::uint8_t {
+  kYes,    // the ring is the daemon's until the turn is ended
+  kLater,  // a program is at it, and rings when it is done
+  kAgain,  // programs are at it, one after another: try again
+  kFault,  // the ring is nonsense
+};
+
+class LaneEnd {
+ public:
+  // Opens the gates. REQUIRES: the rings of `stream` stand in `memory`.
+  LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation, const Stream& stream);
+
+  GuestMemory& memory() const { return *memory_; }
+  std::uint32_t index() const { return index_; }
+  void describe(proto::Endpoint& image) const;
+
+  // A turn of the pump: its reader or writer goes on where programs stopped.
+  Turn begin_in(Stream& stream, const IsClient& is_client);
+  void end_in(const Stream& stream, bool gave_to_carrier);
+  Turn begin_out(Stream& stream, const IsClient& is_client);
+  // `carrier_is_empty`: looks, with a system call. `keeps`: bytes of the program are left in the carrier
+  // or the daemon.
+  void end_out(bool keeps, const std::function<bool()>& carrier_is_empty);
+  // Unaccounted bytes came through the carrier: from now on senders look there themselves.
+  void mark_raw() const;
+  bool expects_sends() const { return !proto::CarrierSends(shared_->carrier_sends).none(); }
+
+  // Shuts programs out for good. False: one of them is at it. `forced`: shuts them out all the same.
+  bool close(Stream& stream, const IsClient& is_client, bool forced);
+
+  // ---- watching, while a program keeps the mask set between its calls
+  bool is_watched() const {
+    return (ring::SharedCell(shared_->in_flags).load_relaxed() & proto::kLaneWatched) != 0;
+  }
+  // Has a program had a turn since the last look?
+  bool was_busy();
+  // The next begin_in() ends the watch.
+  void stop_watching() { stops_watching_ = true; }
+
+  // Did this client have one of the last turns?
+  bool knows(std::uint32_t client) const;
+  std::uint64_t bytes_in() const { return ring::SharedCell(shared_->bytes_in).load_relaxed(); }
+  std::uint64_t bytes_out() const { return ring::SharedCell(shared_->bytes_out).load_relaxed(); }
+
+ private:
+  struct Pages {
+    std::uint32_t first;
+    std::uint32_t count;
+  };
+  static Pages pages_of(const GuestMemory& memory, const ring::RingMemory& ring);
+  enum class Taken : std::uint8_t { kYes, kLater, kAgain };
+  Taken take(std::uint64_t& word, bool closed, const IsClient& is_client) const;
+  void give(std::uint64_t& word) const;
+  void catch_up(const ring::RingMemory& in) const;
+
+  GuestMemory* memory_;
+  std::uint32_t index_;
+  std::uint32_t generation_;
+  proto::Lane* shared_;
+  Pages in_;
+  Pages out_;
+  bool in_closed_ = false;
+  bool out_closed_ = false;
+  bool stops_watching_ = false;
+  std::uint32_t turns_seen_ = 0;
+};
+
+}  // namespace vmbus::emu
+
+#endif  // VMBUS_EMU_HVSOCKET_LANE_END_H_

@@ -1,0 +1,177 @@
+// Sockets: the pump's turns at rings that programs work too, and who looks after those that nobody
+// looks at.  Contract    docs/lanes.md
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "emu/hvsocket/sockets.h"
+
+namespace vmbus::emu {
+namespace {
+
+constexpr std::chrono::milliseconds kWatchInterval{1};
+// A gate is held for one copy. Only when a connection is torn away from both ends (its guest is removed)
+// does the daemon wait for it, and no longer than this many looks: some milliseconds.
+constexpr int kForcedLooks = 100'000;
+
+struct LanePlace {
+  GuestMemory* memory;
+  std::optional<std::uint32_t> lane;
+};
+
+LanePlace place_of(const Stream& stream) {
+  if (stream.side() == Side::kLoopback) {
+    const auto first = stream.pair()->first_lane();
+    const auto end = static_cast<std::uint32_t>(stream.end());
+    return {&stream.pair()->memory(), first ? std::optional(*first + end) : std::nullopt};
+  }
+  const bool host_end = stream.side() == Side::kHost;
+  return {&stream.bus()->memory(), LaneDirectory::lane_of_channel(stream.relid(), host_end)};
+}
+
+// What the pump alone can do: bytes held back below a low-water mark, room given back only when the
+// ring is drained, records.
+bool is_for_pump_alone(const Socket& socket) {
+  return socket.carries_records() || socket.obeys("low-water-poll=on") ||
+         !socket.obeys("credit=gradual");
+}
+
+bool carrier_is_empty(const Socket& socket) {
+  int queued = 0;
+  return ::ioctl(socket.b.get(), SIOCINQ, &queued) == 0 && queued == 0;
+}
+
+}  // namespace
+
+void Sockets::open_lane(Socket& socket) {
+  if (socket.stream == nullptr || is_for_pump_alone(socket)) return;
+  const Stream& stream = *socket.stream;
+  const LanePlace place = place_of(stream);
+  const bool stand_in_memory = place.memory->contains(stream.in.memory().base()) &&
+                               place.memory->contains(stream.out.memory().base());
+  if (!place.lane || !stand_in_memory) return;
+  socket.lane =
+      std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_, stream);
+  place.memory->lane_directory().assign(*place.lane, socket.cookie);
+}
+
+bool Sockets::close_lane(Socket& socket, bool forced) {
+  if (socket.lane == nullptr) return true;
+  LaneEnd& lane = *socket.lane;
+  bool closed = lane.close(*socket.stream, is_client_, false);
+  for (int look = 0; forced && !closed; ++look) {
+    closed = lane.close(*socket.stream, is_client_, look == kForcedLooks);
+  }
+  if (!closed) return false;
+  socket.bytes_received += lane.bytes_in();
+  socket.bytes_sent += lane.bytes_out();
+  lane.memory().lane_directory().assign(lane.index(), 0);
+  socket.lane.reset();
+  return true;
+}
+
+// ---- turns --------------------------------------------------------------------------------------
+
+PumpResult Sockets::turn_out(Socket& socket) {
+  if (socket.lane == nullptr) return pump_out(socket, counters_);
+  LaneEnd& lane = *socket.lane;
+  const bool expected = lane.expects_sends();
+  switch (lane.begin_out(*socket.stream, is_client_)) {
+    case Turn::kYes:
+      break;
+    case Turn::kLater:
+      return {};
+    case Turn::kAgain:
+      return {.more = true};
+    case Turn::kFault:
+      return {.fault = true};
+  }
+  const std::uint64_t sent_before = socket.bytes_sent;
+  const PumpResult result = pump_out(socket, counters_);
+  const bool keeps = !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
+  const bool unexpected = socket.bytes_sent != sent_before && !expected && !lane.expects_sends();
+  if (unexpected) lane.mark_raw();
+  lane.end_out(keeps, [&socket] { return carrier_is_empty(socket); });
+  return result;
+}
+
+PumpResult Sockets::turn_in(Socket& socket) {
+  if (socket.lane == nullptr) return pump_in(socket, counters_);
+  LaneEnd& lane = *socket.lane;
+  switch (lane.begin_in(*socket.stream, is_client_)) {
+    case Turn::kYes:
+      break;
+    case Turn::kLater:
+      return {};
+    case Turn::kAgain:
+      return {.more = true};
+    case Turn::kFault:
+      return {.fault = true};
+  }
+  const std::uint64_t received_before = socket.bytes_received;
+  const PumpResult result = pump_in(socket, counters_);
+  lane.end_in(*socket.stream, socket.bytes_received != received_before);
+  return result;
+}
+
+// ---- bells --------------------------------------------------------------------------------------
+
+void Sockets::answer_bells() {
+  for (const auto& guest : guests_.all()) answer_bells_of(guest->bus().memory());
+  if (host_memory_ != nullptr) answer_bells_of(*host_memory_);
+}
+
+void Sockets::answer_bells_of(GuestMemory& memory) {
+  const LaneDirectory& directory = memory.lane_directory();
+  memory.lanes().answer(proto::Bell::kSignal, [&](std::uint32_t lane) {
+    Socket* source = find(directory.socket_of(proto::opposite_lane(lane)));
+    Socket* target = find(directory.socket_of(lane));
+    if (source != nullptr && source->stream != nullptr) {
+      signal_peer(*source);
+    } else if (target != nullptr) {
+      queue(*target);
+    }
+  });
+  memory.lanes().answer(proto::Bell::kLook, [&](std::uint32_t lane) {
+    Socket* socket = find(directory.socket_of(lane));
+    if (socket == nullptr || socket->lane == nullptr) return;
+    if (socket->lane->is_watched()) watch_lane(*socket);
+    queue(*socket);
+  });
+}
+
+void Sockets::client_gone(std::uint32_t client) {
+  answer_bells();  // it may have set one and not said so
+  for (const auto& [cookie, socket] : sockets_) {
+    if (socket->lane == nullptr || !socket->lane->knows(client)) continue;
+    socket->lane->stop_watching();
+    queue(*socket);
+    if (Socket* peer = peer_of(*socket)) queue(*peer);
+  }
+}
+
+// ---- watching -----------------------------------------------------------------------------------
+
+void Sockets::watch_lane(const Socket& socket) {
+  if (std::ranges::find(watched_, socket.cookie) != watched_.end()) return;
+  socket.lane->was_busy();
+  watched_.push_back(socket.cookie);
+  if (watched_.size() == 1) loop_.after(kWatchInterval, [this] { look_at_watched(); });
+}
+
+void Sockets::look_at_watched() {
+  std::erase_if(watched_, [this](std::uint64_t cookie) {
+    Socket* socket = find(cookie);
+    if (socket == nullptr || socket->lane == nullptr) return true;
+    if (socket->lane->was_busy()) return false;
+    socket->lane->stop_watching();
+    queue(*socket);
+    return true;
+  });
+  if (!watched_.empty()) loop_.after(kWatchInterval, [this] { look_at_watched(); });
+}
+
+}  // namespace vmbus::emu

@@ -1,0 +1,64 @@
+#include "ringbuf/read_turn.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vmbus::ring {
+
+Result<PipePacket, RingError> half_read_packet(RingReader& reader, std::uint32_t taken_bytes) {
+  if (const auto refilled = reader.refill(); !refilled) return Failure{refilled.error()};
+  if (reader.available_bytes() == 0) return Failure{RingError::kPositionInvalid};
+  const auto packet = reader.peek(0);
+  if (!packet) return Failure{packet.error()};
+  const auto parsed = parse_pipe_packet(reader.memory(), *packet, PipeKind::kByte);
+  if (parsed.ok() && taken_bytes >= parsed->data_bytes) return Failure{RingError::kPositionInvalid};
+  return parsed;
+}
+
+Result<ReadTurn, RingError> ReadTurn::begin(const RingMemory& memory, ReadPosition position) {
+  auto ring = RingReader::resume(memory);
+  if (!ring) return Failure{ring.error()};
+  ReadTurn turn(std::move(*ring));
+  const std::uint32_t taken = position.taken_at(turn.ring_.index());
+  if (taken == 0) return turn;
+  const auto packet = half_read_packet(turn.ring_, taken);
+  if (!packet) return Failure{packet.error()};
+  turn.taken_bytes_ = taken;
+  return turn;
+}
+
+Result<std::size_t, RingError> ReadTurn::read(std::span<std::byte> to, bool one_packet) {
+  if (const auto refilled = ring_.refill(); !refilled) return Failure{refilled.error()};
+  std::size_t done = 0;
+  while (done < to.size() && ring_.available_bytes() != 0) {
+    const auto packet = ring_.peek(0);
+    if (!packet && done == 0) return Failure{packet.error()};
+    if (!packet) break;
+    const auto parsed = parse_pipe_packet(ring_.memory(), *packet, PipeKind::kByte);
+    if (!parsed && done == 0) return Failure{parsed.error()};
+    if (!parsed) break;
+    at_fin_ = parsed->is_fin();
+    if (at_fin_) break;
+    // The peer may have made it shorter since it was half read.
+    if (taken_bytes_ >= parsed->data_bytes) return Failure{RingError::kPositionInvalid};
+    const std::uint32_t left = parsed->data_bytes - taken_bytes_;
+    const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(left, to.size() - done));
+    copy_from(
+        ring_.memory().split(ring_.memory().advance(parsed->data_index, taken_bytes_), length),
+        to.subspan(done, length));
+    done += length;
+    taken_bytes_ += length;
+    if (length < left) break;
+    ring_.release_bytes(parsed->total_bytes);
+    taken_bytes_ = 0;
+    if (one_packet) break;
+  }
+  return done;
+}
+
+Result<bool, RingError> ReadTurn::has_data() {
+  if (const auto refilled = ring_.refill(); !refilled) return Failure{refilled.error()};
+  return ring_.available_bytes() != 0;
+}
+
+}  // namespace vmbus::ring
