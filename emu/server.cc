@@ -113,7 +113,7 @@ void Server::on_rung() { sockets_.answer_bells(); }
 
 void Server::on_client_gone(const Client& client) {
   log_debug("client {} ({}) has left", client.pid, client.program);
-  sockets_.client_gone(gate_owner(client));
+  if (memory_is_mapped_) sockets_.client_gone();
   leave_if_idle();
 }
 
@@ -211,6 +211,7 @@ int Server::map_memory(const Socket& socket, HandlerReply& reply) {
   if (socket.lane == nullptr) return ENOENT;
   const int fd = socket.lane->memory().descriptor();
   reply.attachment = OwnedFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  memory_is_mapped_ = true;
   return reply.attachment ? 0 : ENFILE;
 }
 

@@ -48,7 +48,7 @@ class Server final : public ControlHandler {
   Server(const DaemonOptions& options, EventLoop& loop, EndpointRegistry registry);
 
   HandlerReply create_socket(const Client& client, const control::CreateSocket& call);
-  static int map_memory(const Socket& socket, HandlerReply& reply);
+  int map_memory(const Socket& socket, HandlerReply& reply);
   HandlerReply on_socket(Socket& socket, int a, const control::Request& request);
   HandlerReply status() const;
   HandlerReply add_guest(const control::VmAdd& call);
@@ -66,6 +66,7 @@ class Server final : public ControlHandler {
   SocketRequests requests_;
   BusDirectory* directory_ = nullptr;
   std::unique_ptr<ControlServer> control_;
+  bool memory_is_mapped_ = false;  // a program may work rings itself
 };
 
 // The daemon from its options to its end. Returns the exit status.

@@ -56,6 +56,20 @@ Result<std::size_t, RingError> ReadTurn::read(std::span<std::byte> to, bool one_
   return done;
 }
 
+std::uint32_t ReadTurn::readable_bytes() {
+  if (!ring_.refill()) return 0;
+  std::uint32_t readable = 0;
+  for (std::uint32_t skip = 0; skip < ring_.available_bytes();) {
+    const auto packet = ring_.peek(skip);
+    if (!packet) break;
+    const auto parsed = parse_pipe_packet(ring_.memory(), *packet, PipeKind::kByte);
+    if (!parsed || parsed->is_fin()) break;
+    readable += parsed->data_bytes;
+    skip += parsed->total_bytes;
+  }
+  return readable - std::min(readable, taken_bytes_);
+}
+
 Result<bool, RingError> ReadTurn::has_data() {
   if (const auto refilled = ring_.refill(); !refilled) return Failure{refilled.error()};
   return ring_.available_bytes() != 0;

@@ -51,6 +51,8 @@ class ReadTurn {
   // RingReader's. REQUIRES: committed.
   Result<bool, RingError> prepare_to_sleep() { return ring_.prepare_to_sleep(); }
 
+  // Data bytes that could be read, as far as the packets are good. Walks them all.
+  std::uint32_t readable_bytes();
   // Is anything there, as far as the writer's index says?
   Result<bool, RingError> has_data();
 

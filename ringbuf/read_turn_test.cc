@@ -120,6 +120,13 @@ TEST_F(ReadTurnTest, ABadPacketBehindGoodOnesIsTheNextTurnsToReport) {
   EXPECT_FALSE(turn->read(std::span(&byte, 1), kAnyPackets).ok());
 }
 
+TEST_F(ReadTurnTest, CountsWhatCouldBeRead) {
+  write("hello");
+  write("world");
+  EXPECT_EQ(read(2), "he");
+  EXPECT_EQ(ReadTurn::begin(heap_.memory(), position_)->readable_bytes(), 8U);
+}
+
 TEST_F(ReadTurnTest, SaysWhetherAnythingIsThere) {
   EXPECT_FALSE(*ReadTurn::begin(heap_.memory(), position_)->has_data());
   write("x");

@@ -1,8 +1,10 @@
 #include "shim/daemon_client.h"
 
 #include <linux/capability.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <array>
 #include <atomic>
@@ -89,6 +91,7 @@ int say_hello() {
   if (error == 0) error = reply.error;
   if (error == 0 && reply.which_body != vmbus_control_Reply_welcome_tag) error = EPROTO;
   if (error == 0) error = enter_bus(reply.body.welcome.bus_id, memfd);
+  set_gate_owner(error == 0 ? reply.body.welcome.client : 0);
   if (memfd >= 0) real::call(SYS_close, memfd);
   return error;
 }
@@ -148,6 +151,7 @@ bool lost_daemon(int error) {
     log_line({"the daemon does not answer"});
     g_mute_at_ns = real::now_ns();
   }
+  set_gate_owner(0);
   drop_control();
   return true;
 }
@@ -176,16 +180,22 @@ int ensure_connected(Start start) {
 // ---- requests about a socket
 // -----------------------------------------------------------------------------
 
-// The connection's errors and the reply's become one; a dead or mute daemon is ECONNRESET.
-int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply) {
+// The connection's errors and the reply's become one; a dead or mute daemon is ECONNRESET. `received`:
+// where the descriptor goes that the reply may carry; it is closed otherwise.
+int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply,
+              int* received = nullptr) {
   LockedSection lock;
   if (const int error = ensure_connected(Start::kNever)) {
     return error == EMFILE || error == ENFILE || error == ENOMEM ? error : ECONNRESET;
   }
   if (entry.bus != g_current_bus.load(std::memory_order_relaxed)) return ECONNRESET;
-  int received = -1;
-  const int error = exchange(request, fd, reply, &received);
-  if (received >= 0) real::call(SYS_close, received);
+  int descriptor = -1;
+  const int error = exchange(request, fd, reply, &descriptor);
+  if (received != nullptr) {
+    *received = descriptor;
+  } else if (descriptor >= 0) {
+    real::call(SYS_close, descriptor);
+  }
   if (error == 0) return reply->error;
   return lost_daemon(error) ? ECONNRESET : error;
 }
@@ -344,6 +354,36 @@ int request_take_error(int fd, FdEntry entry, int* so_error) {
   const int error = ask_about(fd, entry, request, &reply);
   *so_error = error == 0 ? reply.body.took_error.so_error : 0;
   return error;
+}
+
+int request_memory(int fd, FdEntry entry, int* memfd) {
+  Request request{};
+  request.which_body = vmbus_control_Request_map_memory_tag;
+  Reply reply{};
+  return ask_about(fd, entry, request, &reply, memfd);
+}
+
+bool is_of_current_bus(FdEntry entry) {
+  return entry.bus == g_current_bus.load(std::memory_order_relaxed);
+}
+
+bool is_daemon_alive() {
+  static constinit thread_local std::uint64_t t_asked_at = 0;
+  const std::uint64_t now = real::ticks();
+  if (t_asked_at != 0 && now - t_asked_at < real::kTicksOfALook) return true;
+  pollfd asked{control_descriptor(), 0, 0};
+  const timespec at_once{};
+  const bool alive = real::call(SYS_ppoll, &asked, 1, &at_once, nullptr, 0) == 0;
+  t_asked_at = alive ? now : 0;
+  return alive;
+}
+
+void ring_daemon(FdEntry entry) {
+  // Rung, encoded: field 13, no bytes.
+  static constexpr unsigned char kRung[] = {13 << 3 | 2, 0};
+  if (!is_of_current_bus(entry) || gate_owner() == 0 || !control_is_intact()) return;
+  real::call(SYS_sendto, control_descriptor(), kRung, sizeof kRung, MSG_DONTWAIT | MSG_NOSIGNAL,
+             nullptr, 0);
 }
 
 }  // namespace vmbus::shim

@@ -14,7 +14,7 @@ namespace vmbus::shim {
 namespace {
 
 constexpr const char* kPartitions = "auto, host, or the name of a guest (at most 63 characters)";
-constexpr const char* kModes[] = {"auto", "pump"};
+constexpr const char* kModes[] = {"auto", "pump", "ring"};
 constexpr const char* kLogOff[] = {"", "0", "off"};
 constexpr const char* kLogOn[] = {"1", "on", "error", "warn", "info", "debug", "trace"};
 
@@ -99,6 +99,20 @@ void parse_profile(GetVariable get, Environment* environment) {
   }
 }
 
+void parse_spin(GetVariable get, Environment* environment) {
+  const char* text = value_or(get, "VMBUS_SPIN_US", nullptr);
+  if (text == nullptr) return;
+  int value = 0;
+  const char* digit = text;
+  for (; *digit >= '0' && *digit <= '9' && value <= kMaxSpinUs; ++digit) {
+    value = value * 10 + (*digit - '0');
+  }
+  environment->spin_us = value;
+  if (*digit != '\0' || value > kMaxSpinUs) {
+    reject(environment, "VMBUS_SPIN_US", text, "a number of microseconds, 0 to 1000");
+  }
+}
+
 constinit Environment g_environment;
 constinit std::atomic<bool> g_parsed{false};
 
@@ -113,7 +127,9 @@ void parse_environment(GetVariable get, unsigned uid, Environment* environment) 
     reject(environment, "VMBUS_LOG", log, "off, on, or a level: error, warn, info, debug, trace");
   }
   const char* mode = value_or(get, "VMBUS_MODE", kModes[0]);
-  if (!is_one_of(mode, kModes)) reject(environment, "VMBUS_MODE", mode, "auto, pump");
+  if (!is_one_of(mode, kModes)) reject(environment, "VMBUS_MODE", mode, "auto, pump, ring");
+  environment->works_rings = std::strcmp(mode, "pump") != 0;
+  parse_spin(get, environment);
   parse_socket_path(get, uid, environment);
   parse_partition(get, environment);
   parse_profile(get, environment);

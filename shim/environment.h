@@ -10,6 +10,8 @@
 namespace vmbus::shim {
 
 inline constexpr std::size_t kMaxPathBytes = 4096;
+inline constexpr int kDefaultSpinUs = 20;
+inline constexpr int kMaxSpinUs = 1000;
 
 struct Environment {
   // VMBUS_SOCKET, or where the daemon listens by default.
@@ -18,6 +20,8 @@ struct Environment {
   std::array<char, 16> profile{};    // VMBUS_PROFILE: a column of emu/protocol/quirk_table.inc
   std::array<char, 512> quirks{};    // VMBUS_QUIRKS: NAME=VALUE,... of its rows
   bool log = false;                  // VMBUS_LOG
+  bool works_rings = false;          // VMBUS_MODE: whether data calls may work the rings themselves
+  int spin_us = kDefaultSpinUs;      // VMBUS_SPIN_US: how long one may spin; 0: not at all
   // The first variable with a bad value, or null; the value, and what it may be, for people.
   const char* bad_variable = nullptr;
   const char* bad_value = nullptr;

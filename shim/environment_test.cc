@@ -93,15 +93,26 @@ TEST(Environment, ABadSettingIsABadValue) {
 TEST(Environment, BadValuesNameTheVariable) {
   EXPECT_STREQ(parse({{"VMBUS_PROFILE", "loose"}})->bad_variable, "VMBUS_PROFILE");
   EXPECT_STREQ(parse({{"VMBUS_PROFILE", "loose"}})->bad_value, "loose");
-  EXPECT_STREQ(parse({{"VMBUS_MODE", "ring"}})->bad_variable, "VMBUS_MODE");
+  EXPECT_STREQ(parse({{"VMBUS_MODE", "odd"}})->bad_variable, "VMBUS_MODE");
   EXPECT_STREQ(parse({{"VMBUS_LOG", "loud"}})->bad_variable, "VMBUS_LOG");
   EXPECT_STREQ(parse({{"VMBUS_PARTITION", std::string(64, 'x')}})->bad_variable, "VMBUS_PARTITION");
 }
 
+TEST(Environment, TheSpinIsANumberOfMicroseconds) {
+  EXPECT_EQ(parse({})->spin_us, kDefaultSpinUs);
+  EXPECT_EQ(parse({{"VMBUS_SPIN_US", "0"}})->spin_us, 0);
+  EXPECT_EQ(parse({{"VMBUS_SPIN_US", "1000"}})->spin_us, 1000);
+  for (const char* wrong : {"1001", "-1", "20us", "99999999999999999999"}) {
+    EXPECT_STREQ(parse({{"VMBUS_SPIN_US", wrong}})->bad_variable, "VMBUS_SPIN_US") << wrong;
+  }
+}
+
 TEST(Environment, LegalModesAndLogLevels) {
-  for (const char* mode : {"auto", "pump"}) {
+  for (const char* mode : {"auto", "pump", "ring"}) {
     EXPECT_EQ(parse({{"VMBUS_MODE", mode}})->bad_variable, nullptr) << mode;
   }
+  EXPECT_TRUE(parse({{"VMBUS_MODE", "ring"}})->works_rings);
+  EXPECT_FALSE(parse({{"VMBUS_MODE", "pump"}})->works_rings);
   for (const char* level : {"1", "on", "error", "warn", "info", "debug", "trace"}) {
     EXPECT_TRUE(parse({{"VMBUS_LOG", level}})->log) << level;
   }

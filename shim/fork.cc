@@ -22,6 +22,7 @@ struct ProcessPage {
   std::atomic<std::int32_t> pid;
   std::atomic<std::uint32_t> lock;
   std::atomic<bool> owns_connection;
+  std::atomic<std::uint32_t> gate_owner;
 };
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
@@ -79,6 +80,15 @@ bool owns_connection() { return page().owns_connection.load(std::memory_order_re
 
 void set_owns_connection(bool owned) {
   page().owns_connection.store(owned, std::memory_order_relaxed);
+}
+
+std::uint32_t gate_owner() {
+  const ProcessPage* known = g_page.load(std::memory_order_acquire);
+  return known == nullptr ? 0 : known->gate_owner.load(std::memory_order_relaxed);
+}
+
+void set_gate_owner(std::uint32_t client) {
+  page().gate_owner.store(client, std::memory_order_relaxed);
 }
 
 LockedSection::LockedSection() {

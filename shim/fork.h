@@ -25,6 +25,11 @@ bool owns_memory();
 bool owns_connection();
 void set_owns_connection(bool owned);
 
+// This process's number as an owner of gates (emu/protocol/lane.h); 0: it has none, or not yet. Lock-free.
+std::uint32_t gate_owner();
+// REQUIRES: as set_owns_connection().
+void set_gate_owner(std::uint32_t client);
+
 // Holds the shim's lock with every signal blocked, so that a handler that calls us cannot deadlock,
 // nor a cancellation leave it locked. For one daemon request at most, which the daemon answers at
 // once. REQUIRES: prepare_process() succeeded; owns_memory().

@@ -10,6 +10,7 @@
 #include "shim/device.h"
 #include "shim/interpose.h"
 #include "shim/sandbox.h"
+#include "shim/signals.h"
 #include "shim/user_memory.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
@@ -172,6 +173,7 @@ long syscall(long number, ...) noexcept {
 
   const long result = dispatch(number, words);
   if (result != kNotTaken) return result;
+  if (number == SYS_rt_sigaction) note_handler();
   const bool filter =
       number == SYS_seccomp || (number == SYS_prctl && words.word[0] == PR_SET_SECCOMP);
   if (filter) fd_table().settle();  // a filter may forbid to look later

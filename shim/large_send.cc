@@ -14,35 +14,12 @@
 #include "shim/real.h"
 #include "shim/socket.h"
 #include "shim/verdict.h"
+#include "shim/window.h"
 
 namespace vmbus::shim {
 namespace {
 
-constexpr std::size_t kWindowParts = 16;
-
-// Some of a vector's bytes.
-struct Window {
-  iovec parts[kWindowParts];
-  std::size_t count = 0;
-};
-
-// Behind the first `skip` bytes: at most `limit`, and at most kWindowParts parts.
-Window window_of(const iovec* parts, std::size_t count, std::size_t skip, std::size_t limit) {
-  Window window;
-  for (std::size_t i = 0; i < count && limit > 0 && window.count < kWindowParts; ++i) {
-    if (skip >= parts[i].iov_len) {
-      skip -= parts[i].iov_len;
-      continue;
-    }
-    const std::size_t length = std::min(parts[i].iov_len - skip, limit);
-    window.parts[window.count++] = {static_cast<char*>(parts[i].iov_base) + skip, length};
-    limit -= length;
-    skip = 0;
-  }
-  return window;
-}
-
-long send_vector(int fd, const iovec* parts, std::size_t count, int flags) {
+long send_without_signal(int fd, const iovec* parts, std::size_t count, int flags) {
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts);
   message.msg_iovlen = count;
@@ -90,11 +67,11 @@ bool Socket::takes_more() {
 }
 
 long Socket::send_large(const iovec* parts, std::size_t count, std::size_t bytes, int flags) {
-  long result = send_vector(fd_, parts, count, MSG_DONTWAIT);
+  long result = send_without_signal(fd_, parts, count, MSG_DONTWAIT);
   if (result == -EAGAIN) {
     // Nothing fits. The kernel's own send restarts after a signal, and times out, as it has to.
     const Window first = window_of(parts, count, 0, kSmallSendBytes);
-    result = send_vector(fd_, first.parts, first.count, 0);
+    result = send_without_signal(fd_, first.parts, first.count, 0);
   }
   if (result <= 0) return after_send(result, flags);
   auto sent = static_cast<std::size_t>(result);
@@ -105,7 +82,7 @@ long Socket::send_large(const iovec* parts, std::size_t count, std::size_t bytes
   RoomWait room(fd_);
   while (sent < bytes && takes_more()) {
     const Window rest = window_of(parts, count, sent, bytes - sent);
-    const long more = send_vector(fd_, rest.parts, rest.count, MSG_DONTWAIT);
+    const long more = send_without_signal(fd_, rest.parts, rest.count, MSG_DONTWAIT);
     if (more > 0) {
       sent += static_cast<std::size_t>(more);
     } else if (more != -EAGAIN || !room.wait()) {

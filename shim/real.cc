@@ -18,6 +18,10 @@ int begin_cancellation_point() {
   return previous;
 }
 
+void cancellation_point() {
+  if (&__libc_single_threaded == nullptr || __libc_single_threaded == 0) pthread_testcancel();
+}
+
 void end_cancellation_point(int previous) {
   if (previous >= 0) pthread_setcanceltype(previous, nullptr);
 }

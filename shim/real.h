@@ -72,6 +72,8 @@ long call(long number, Arguments... arguments) {
 // nothing (-1) while the process has one thread, which saves two calls into libc.
 int begin_cancellation_point();
 void end_cancellation_point(int previous);
+// A call that does not enter the kernel is one all the same. Holds nothing.
+void cancellation_point();
 
 template <typename... Arguments>
 long blocking(long number, Arguments... arguments) {
@@ -95,6 +97,19 @@ long dup2(int fd, int target);
 long socket_cookie(int fd, unsigned long long* cookie);
 bool is_nonblocking(int fd);
 std::int64_t now_ns();  // CLOCK_MONOTONIC
+
+// A counter that runs at some constant speed: cheap, for what need not be exact.
+#if defined(__x86_64__)
+inline std::uint64_t ticks() { return __builtin_ia32_rdtsc(); }
+inline constexpr std::uint64_t kTicksOfALook = std::uint64_t{1} << 27;  // 30 to 70 ms
+#else
+inline std::uint64_t ticks() {
+  std::uint64_t value;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(value));
+  return value;
+}
+inline constexpr std::uint64_t kTicksOfALook = std::uint64_t{1} << 21;  // 2 to 80 ms
+#endif
 
 }  // namespace vmbus::shim::real
 

@@ -22,6 +22,7 @@
 #include <cstdint>
 
 #include "emu/protocol/endpoint_table.h"
+#include "shim/direct.h"
 #include "shim/fd_table.h"
 
 namespace vmbus::shim {
@@ -100,7 +101,10 @@ class Socket {
   bool is_large(std::size_t bytes, int flags) const {
     return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();
   }
+  long receive_vector(const Parts& to, int flags, int* result_flags);
   // What check_send() let pass.
+  long send_vector(const Parts& from, int flags);
+  long send_rest(const Parts& from, std::size_t skip, int flags);
   long transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
   // error_queue.cc
   bool is_zerocopy(int flags) const;

@@ -3,15 +3,18 @@
 // again.
 #include <signal.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "emu/protocol/carrier.h"
 #include "shim/daemon_client.h"
+#include "shim/direct.h"
 #include "shim/real.h"
 #include "shim/sandbox.h"
 #include "shim/socket.h"
 #include "shim/user_memory.h"
 #include "shim/verdict.h"
+#include "shim/window.h"
 
 namespace vmbus::shim {
 namespace {
@@ -85,10 +88,21 @@ long Socket::receive(void* buffer, std::size_t length, int flags) {
   if (is_sandboxed() && receive_flags(flags) == 0) {
     return after_receive(real::blocking(SYS_read, fd_, buffer, length), flags);
   }
+  const iovec whole{buffer, length};
+  return receive_vector({&whole, 1, length}, flags, nullptr);
+}
+
+// What the rings give at once, and what is waited for on the carrier.
+long Socket::receive_vector(const Parts& to, int flags, int* result_flags) {
+  if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) {
+    const long count = direct.receive(to, flags, (flags & MSG_DONTWAIT) == 0);
+    if (count != kThroughCarrier) return after_receive(count, flags);
+  }
+  msghdr plain = data_only(to.parts, to.count);
   tell_of_receive(proto::kReceiveBegins);
-  const long result =
-      real::blocking(SYS_recvfrom, fd_, buffer, length, receive_flags(flags), nullptr, nullptr);
+  const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
   tell_of_receive(proto::kReceiveEnds);
+  if (result_flags != nullptr) *result_flags = message_flags(plain);
   return after_receive(result, flags);
 }
 
@@ -97,12 +111,7 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
   if (const int error = measure(parts, count, &bytes)) return refuse(-error);
   const long verdict = receive_verdict(endpoint_, flags, bytes);
   if (verdict != kAskKernel) return refuse(verdict);
-  msghdr plain = data_only(parts, count);
-  tell_of_receive(proto::kReceiveBegins);
-  const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
-  tell_of_receive(proto::kReceiveEnds);
-  if (result_flags != nullptr) *result_flags = message_flags(plain);
-  return after_receive(result, flags);
+  return receive_vector({parts, count, bytes}, flags, result_flags);
 }
 
 long Socket::receive_message(msghdr* message, int flags) {
@@ -148,10 +157,36 @@ long Socket::send(const void* buffer, std::size_t length, int flags, bool has_ad
     // The kernel raises SIGPIPE itself.
     return after_send(real::blocking(SYS_write, fd_, buffer, length), MSG_NOSIGNAL);
   }
-  if (is_large(length, flags)) return send_large(&whole, 1, length, flags);
-  return after_send(real::blocking(SYS_sendto, fd_, buffer, length,
-                                   (flags & kSendFlags) | MSG_NOSIGNAL, nullptr, 0),
-                    flags);
+  return send_vector({&whole, 1, length}, flags);
+}
+
+// What the rings take at once, and the rest through the carrier.
+long Socket::send_vector(const Parts& from, int flags) {
+  DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
+  if (!direct) return transmit(from.parts, from.count, from.bytes, flags);
+  const long count = direct.send(from, (flags & MSG_DONTWAIT) == 0);
+  const std::size_t sent = count > 0 ? static_cast<std::size_t>(count) : 0;
+  if (sent == from.bytes) return count;
+  direct.begin_carrier_send();
+  const long rest = sent == 0 ? transmit(from.parts, from.count, from.bytes, flags)
+                              : send_rest(from, sent, flags);
+  direct.end_carrier_send();
+  if (sent == 0) return rest;
+  return count + std::max(rest, 0L);
+}
+
+// An error is the next call's to report: some of the call's bytes are on their way.
+long Socket::send_rest(const Parts& from, std::size_t skip, int flags) {
+  long sent = 0;
+  while (skip < from.bytes) {
+    const Window rest = window_of(from.parts, from.count, skip, from.bytes - skip);
+    const long count = transmit(rest.parts, rest.count, rest.bytes(), flags | MSG_NOSIGNAL);
+    if (count <= 0) break;
+    sent += count;
+    skip += static_cast<std::size_t>(count);
+    if (static_cast<std::size_t>(count) < rest.bytes()) break;
+  }
+  return sent;
 }
 
 long Socket::send_message(const msghdr* message, int flags) {
@@ -166,7 +201,8 @@ long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool h
   const long checked = check_send(bytes, flags, has_address);
   if (checked != kNotOurs || !entry_.is_carrier()) return checked;
   if (is_zerocopy(flags)) return send_zerocopy(parts, count, bytes, flags);
-  return transmit(parts, count, bytes, flags);
+  if (ends_record(flags)) return transmit(parts, count, bytes, flags);
+  return send_vector({parts, count, bytes}, flags);
 }
 
 long Socket::transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags) {

@@ -34,22 +34,21 @@ LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generat
   // Word by word: programs of an earlier connection may still look at it.
   SharedCell(shared_->in_flags).store_seq_cst(0);
   SharedCell(shared_->in_turns).store_seq_cst(0);
-  SharedCell(shared_->in_client).store_seq_cst(0);
   SharedCell(shared_->in_error).store_seq_cst(0);
   SharedCell(shared_->bytes_in).store_seq_cst(0);
-  SharedCell(shared_->carrier_sends).store_seq_cst(0);
+  sends().open();
   SharedCell(shared_->raw).store_seq_cst(0);
   SharedCell(shared_->out_turns).store_seq_cst(0);
-  SharedCell(shared_->out_client).store_seq_cst(0);
   SharedCell(shared_->out_error).store_seq_cst(0);
   SharedCell(shared_->bytes_out).store_seq_cst(0);
+  SharedCell(shared_->cpu).store_seq_cst(0);
   proto::store_position(*shared_, stream.in.position());
   Gate(shared_->in_gate).open(generation_);
   Gate(shared_->out_gate).open(generation_);
 }
 
 void LaneEnd::describe(proto::Endpoint& image) const {
-  if (in_closed_ || out_closed_) return;
+  if (in_closed_) return;
   image.memory = memory_->id();
   image.lane = index_;
   image.lane_generation = generation_;
@@ -85,7 +84,8 @@ void LaneEnd::give(std::uint64_t& word) const {
   }
 }
 
-// Somebody died between its two stores: the position is the newer one.
+// SYNC(lane.position): somebody died between its two stores; the position is the newer one. Pairs with
+// DirectEnd::receive_turn().
 void LaneEnd::catch_up(const ring::RingMemory& in) const {
   const ring::ReadPosition position = proto::load_position(*shared_);
   const auto indices = ring::load_indices(in);
@@ -129,14 +129,16 @@ Turn LaneEnd::begin_out(Stream& stream, const IsClient& is_client) {
   return Turn::kYes;
 }
 
-void LaneEnd::end_out(bool keeps, const std::function<bool()>& carrier_is_empty) {
+void LaneEnd::end_out(const Stream& stream, bool keeps,
+                      const std::function<bool()>& carrier_is_empty) {
   if (out_closed_) return;
-  const proto::CarrierSends sends(shared_->carrier_sends);
-  if (keeps) {
-    sends.mark();
-  } else {
-    sends.clean(carrier_is_empty);
+  if (stream.fin_sent) {  // nothing may follow it
+    Gate(shared_->out_gate).close(generation_);
+    out_closed_ = true;
+    return;
   }
+  sends().keep(keeps);
+  if (!keeps) sends().clean(carrier_is_empty);
   give(shared_->out_gate);
 }
 
@@ -161,12 +163,6 @@ bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
 bool LaneEnd::was_busy() {
   const std::uint32_t turns = SharedCell(shared_->in_turns).load_relaxed();
   return std::exchange(turns_seen_, turns) != turns;
-}
-
-bool LaneEnd::knows(std::uint32_t client) const {
-  return Gate(shared_->in_gate).owner() == client || Gate(shared_->out_gate).owner() == client ||
-         SharedCell(shared_->in_client).load_relaxed() == client ||
-         SharedCell(shared_->out_client).load_relaxed() == client;
 }
 
 }  // namespace vmbus::emu

@@ -44,10 +44,11 @@ class LaneEnd {
   Turn begin_out(Stream& stream, const IsClient& is_client);
   // `carrier_is_empty`: looks, with a system call. `keeps`: bytes of the program are left in the carrier
   // or the daemon.
-  void end_out(bool keeps, const std::function<bool()>& carrier_is_empty);
+  // After FIN it closes the gate.
+  void end_out(const Stream& stream, bool keeps, const std::function<bool()>& carrier_is_empty);
   // Unaccounted bytes came through the carrier: from now on senders look there themselves.
   void mark_raw() const;
-  bool expects_sends() const { return !proto::CarrierSends(shared_->carrier_sends).none(); }
+  bool expects_sends() const { return !sends().none(); }
 
   // Shuts programs out for good. False: one of them is at it. `forced`: shuts them out all the same.
   bool close(Stream& stream, const IsClient& is_client, bool forced);
@@ -61,8 +62,6 @@ class LaneEnd {
   // The next begin_in() ends the watch.
   void stop_watching() { stops_watching_ = true; }
 
-  // Did this client have one of the last turns?
-  bool knows(std::uint32_t client) const;
   std::uint64_t bytes_in() const { return ring::SharedCell(shared_->bytes_in).load_relaxed(); }
   std::uint64_t bytes_out() const { return ring::SharedCell(shared_->bytes_out).load_relaxed(); }
 
@@ -71,6 +70,9 @@ class LaneEnd {
     std::uint32_t first;
     std::uint32_t count;
   };
+  proto::CarrierSends sends() const {
+    return proto::CarrierSends(shared_->carrier_sends, generation_);
+  }
   static Pages pages_of(const GuestMemory& memory, const ring::RingMemory& ring);
   enum class Taken : std::uint8_t { kYes, kLater, kAgain };
   Taken take(std::uint64_t& word, bool closed, const IsClient& is_client) const;

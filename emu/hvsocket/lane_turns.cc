@@ -94,7 +94,7 @@ PumpResult Sockets::turn_out(Socket& socket) {
   const bool keeps = !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
   const bool unexpected = socket.bytes_sent != sent_before && !expected && !lane.expects_sends();
   if (unexpected) lane.mark_raw();
-  lane.end_out(keeps, [&socket] { return carrier_is_empty(socket); });
+  lane.end_out(*socket.stream, keeps, [&socket] { return carrier_is_empty(socket); });
   return result;
 }
 
@@ -143,13 +143,14 @@ void Sockets::answer_bells_of(GuestMemory& memory) {
   });
 }
 
-void Sockets::client_gone(std::uint32_t client) {
-  answer_bells();  // it may have set one and not said so
+// It may have ended anywhere: with a gate, with a bell to ring, with a mask that says it looks. Which lanes
+// those are, nothing in them can tell for certain, so all get a turn.
+void Sockets::client_gone() {
+  answer_bells();
   for (const auto& [cookie, socket] : sockets_) {
-    if (socket->lane == nullptr || !socket->lane->knows(client)) continue;
+    if (socket->lane == nullptr) continue;
     socket->lane->stop_watching();
     queue(*socket);
-    if (Socket* peer = peer_of(*socket)) queue(*peer);
   }
 }
 

@@ -141,7 +141,8 @@ class Sockets {
   void set_is_client(IsClient is_client) { is_client_ = std::move(is_client); }
   // A client has set bells.
   void answer_bells();
-  void client_gone(std::uint32_t client);
+  // A client that may work rings has gone.
+  void client_gone();
 
   // Called when the number of sockets may have fallen to zero.
   void set_on_idle(std::function<void()> on_idle) { on_idle_ = std::move(on_idle); }

@@ -26,9 +26,16 @@ bool Gate::want(std::uint32_t generation, std::uint32_t how) const {
 }
 
 void CarrierSends::begin() const {
-  std::uint32_t before = word_.load_seq_cst();
-  while (!word_.compare_exchange(before, (before + kNumberOne + kCountOne) | kDirty)) {
-  }
+  change([](std::uint64_t word) { return (word + kNumberOne + kCountOne) | kDirty; });
+}
+
+void CarrierSends::end() const {
+  change([](std::uint64_t word) { return word - kCountOne; });
+}
+
+void CarrierSends::keep(bool keeps) const {
+  if (((word_.load_seq_cst() & kKept) != 0) == keeps) return;
+  change([keeps](std::uint64_t word) { return keeps ? word | kKept : word & ~kKept; });
 }
 
 ring::ReadPosition load_position(Lane& lane) {

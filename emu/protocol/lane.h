@@ -84,31 +84,48 @@ class Gate {
 // overtaken by a packet that is written now.
 class CarrierSends {
  public:
-  explicit CarrierSends(std::uint32_t& word) : word_(word) {}
+  CarrierSends(std::uint64_t& word, std::uint32_t generation)
+      : word_(word), generation_(std::uint64_t{generation} << 32) {}
 
-  bool none() const { return (word_.load_seq_cst() & (kDirty | kCountMask)) == 0; }
+  // The daemon's, for a new connection. Who still sends for an earlier one changes nothing here.
+  void open() const { word_.store_seq_cst(generation_); }
+  bool none() const { return (word_.load_seq_cst() & kAny) == 0; }
   // Around each send of a program in the kernel. A program that dies in between leaves the direction
   // to the carrier for good.
   void begin() const;
-  void end() const { word_.fetch_sub(kCountOne); }
-  // By the daemon: bytes stay behind.
-  void mark() const { word_.fetch_or(kDirty); }
-  // By the daemon, with the gate held: `is_empty` looks at the carrier. None is left if it says so and
-  // nobody has begun since before it looked.
+  void end() const;
+  // The daemon holds bytes back, or holds none any more.
+  void keep(bool keeps) const;
+  // With the gate held: `is_empty` looks at the carrier. None is left if it says so and nobody has
+  // begun since before it looked.
   template <typename IsEmpty>
   void clean(IsEmpty is_empty) const {
-    std::uint32_t before = word_.load_seq_cst();
+    std::uint64_t before = word_.load_seq_cst();
     if ((before & kCountMask) != 0 || (before & kDirty) == 0 || !is_empty()) return;
     word_.compare_exchange(before, before & ~kDirty);
   }
 
  private:
-  static constexpr std::uint32_t kDirty = 1;
-  static constexpr std::uint32_t kCountOne = 2;
-  static constexpr std::uint32_t kCountMask = 0xFFFE;  // 32,767 threads
-  static constexpr std::uint32_t kNumberOne = 0x10000;
+  static constexpr std::uint64_t kDirty = 1;  // somebody has begun since the carrier was seen empty
+  static constexpr std::uint64_t kKept = 2;
+  static constexpr std::uint64_t kCountOne = 4;
+  static constexpr std::uint64_t kCountMask = 0xFFFC;  // 16,383 threads
+  static constexpr std::uint64_t kAny = 0xFFFF;
+  static constexpr std::uint64_t kNumberOne = 0x1'0000;
+  static constexpr std::uint64_t kLowHalf = 0xFFFF'FFFF;
 
-  ring::SharedCell<std::uint32_t> word_;
+  bool is_ours(std::uint64_t word) const { return (word & ~kLowHalf) == generation_; }
+  template <typename Change>
+  void change(Change change) const {
+    std::uint64_t before = word_.load_seq_cst();
+    while (is_ours(before)) {
+      const std::uint64_t after = generation_ | (change(before) & kLowHalf);
+      if (word_.compare_exchange(before, after)) return;
+    }
+  }
+
+  ring::SharedCell<std::uint64_t> word_;
+  std::uint64_t generation_;
 };
 
 // ---- the memory -----------------------------------------------------------------------------------
@@ -125,17 +142,16 @@ enum LaneInFlags : std::uint32_t {
 //        8     8  position      whoever reads: packet index, bytes taken of it
 //       16     4  in_flags      * LaneInFlags
 //       20     4  in_turns      programs: counts their turns
-//       24     4  in_client     programs: whose turn was the last
-//       28     4  in_error      programs: the ring is nonsense; the daemon ends the connection
+//       24     4  in_error      programs: the ring is nonsense; the daemon ends the connection
+//       28     4  (reserved)    0
 //       32     8  bytes_in      programs: received past the pump
 //       40    24  (reserved)    0
 //       64     8  out_gate      * programs and daemon
-//       72     4  carrier_sends * CarrierSends
-//       76     4  raw           * not 0: others may write into the carrier without counting
-//       80     4  out_turns     programs
-//       84     4  out_client    programs
+//       72     8  carrier_sends * CarrierSends
+//       80     4  raw           * not 0: others may write into the carrier without counting
+//       84     4  out_turns     programs
 //       88     4  out_error     programs
-//       92     4  (reserved)    0
+//       92     4  cpu           * programs: where the last turn ran, plus 1; 0: unknown
 //       96     8  bytes_out     programs: sent past the pump
 //      104    24  (reserved)    0
 struct Lane {
@@ -143,17 +159,16 @@ struct Lane {
   std::uint64_t position;
   std::uint32_t in_flags;
   std::uint32_t in_turns;
-  std::uint32_t in_client;
   std::uint32_t in_error;
+  std::uint32_t reserved_28;
   std::uint64_t bytes_in;
   std::array<std::uint64_t, 3> reserved_40;
   std::uint64_t out_gate;
-  std::uint32_t carrier_sends;
+  std::uint64_t carrier_sends;
   std::uint32_t raw;
   std::uint32_t out_turns;
-  std::uint32_t out_client;
   std::uint32_t out_error;
-  std::uint32_t reserved_92;
+  std::uint32_t cpu;
   std::uint64_t bytes_out;
   std::array<std::uint64_t, 3> reserved_104;
 };

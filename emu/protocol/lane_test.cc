@@ -54,15 +54,16 @@ TEST_F(GateTest, CannotBeWantedWhileNobodyHasIt) {
 
 class CarrierSendsTest : public testing::Test {
  protected:
+  CarrierSendsTest() { sends_.open(); }
   static bool yes() { return true; }
 
-  std::uint32_t word_ = 0;
-  CarrierSends sends_{word_};
+  std::uint64_t word_ = 0;
+  CarrierSends sends_{word_, kGeneration};
 };
 
 TEST_F(CarrierSendsTest, NoneAreThereAtFirst) { EXPECT_TRUE(sends_.none()); }
 
-TEST_F(CarrierSendsTest, OneStaysUntilTheDaemonHasLooked) {
+TEST_F(CarrierSendsTest, OneStaysUntilTheCarrierWasSeenEmpty) {
   sends_.begin();
   EXPECT_FALSE(sends_.none());
   sends_.end();
@@ -90,9 +91,28 @@ TEST_F(CarrierSendsTest, OneThatBeginsAndEndsDuringTheLookIsSeen) {
   EXPECT_FALSE(sends_.none());
 }
 
-TEST_F(CarrierSendsTest, TheDaemonMarksWhatItLeavesBehind) {
-  sends_.mark();
+TEST_F(CarrierSendsTest, WhatTheDaemonKeepsOnlyItReleases) {
+  sends_.keep(true);
+  sends_.clean(yes);
   EXPECT_FALSE(sends_.none());
+  sends_.keep(false);
+  EXPECT_TRUE(sends_.none());
+}
+
+TEST_F(CarrierSendsTest, OneOfAnEarlierConnectionCountsNoMore) {
+  sends_.begin();
+  const CarrierSends next(word_, kGeneration + 1);
+  next.open();
+  sends_.end();
+  sends_.begin();
+  EXPECT_TRUE(next.none());
+}
+
+TEST_F(CarrierSendsTest, ManyBeginningsDoNotReachTheGeneration) {
+  for (int i = 0; i < 70'000; ++i) {
+    sends_.begin();
+    sends_.end();
+  }
   sends_.clean(yes);
   EXPECT_TRUE(sends_.none());
 }

@@ -1,16 +1,11 @@
 #include "tests/bench/figures.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
-#include <fstream>
 #include <span>
 #include <thread>
 #include <vector>
@@ -18,118 +13,15 @@
 namespace vmbus::bench {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-using Seconds = std::chrono::duration<double>;
-
-// Reading the clock costs 20 ns, as much as a third of the shortest step; so not after each.
-constexpr int kStepsPerLook = 16;
-
 // The byte of a connection that tells the listener whether more will follow.
 constexpr std::byte kMore{'m'};
 constexpr std::byte kLast{'l'};
 
-// Repeats `step`, which returns what it counts, for `time`; the sum.
 template <class Step>
-double repeat_for(std::chrono::nanoseconds time, Step& step) {
-  std::size_t count = 0;
-  const auto end = Clock::now() + time;
-  do {
-    for (int i = 0; i < kStepsPerLook; ++i) count += step();
-  } while (Clock::now() < end);
-  return static_cast<double>(count);
-}
-
-// Seconds that this process was ready to run and had to wait for a CPU; 0 if the kernel keeps no count.
-double seconds_on_run_queue() {
-  std::ifstream file("/proc/self/schedstat");
-  std::uint64_t running_ns = 0;
-  std::uint64_t waiting_ns = 0;
-  file >> running_ns >> waiting_ns;
-  return static_cast<double>(waiting_ns) / 1e9;
-}
-
-template <class Step>
-Measurement measure(const Plan& plan, Step step) {
+Measurement measure(const Plan& plan, Step&& step) {
   repeat_for(plan.warm_up, step);
-  const double waited_before = seconds_on_run_queue();
-  const auto start = Clock::now();
-  const double count = repeat_for(plan.measured, step);
-  const double seconds = Seconds(Clock::now() - start).count();
-  return {.count = count,
-          .seconds = seconds,
-          .waited = (seconds_on_run_queue() - waited_before) / seconds};
-}
-
-// One end of a connection, and how it waits for bytes. Owns the descriptor.
-class Connection {
- public:
-  Connection(int fd, Wait wait) : fd_(fd) {
-    if (wait == Wait::kEpoll) watch();
-  }
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-  ~Connection() {
-    ::close(fd_);
-    if (epoll_fd_ >= 0) ::close(epoll_fd_);
-  }
-
-  // False: the peer closed.
-  bool send_all(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t length = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (length >= 0) {
-        bytes = bytes.subspan(static_cast<std::size_t>(length));
-      } else if (errno == EAGAIN) {
-        pollfd room{.fd = fd_, .events = POLLOUT, .revents = 0};
-        require(::poll(&room, 1, -1), "poll");
-      } else if (errno == EPIPE || errno == ECONNRESET) {
-        return false;
-      } else {
-        fail("send");
-      }
-    }
-    return true;
-  }
-
-  // What one call brings; 0 at the end of the stream.
-  std::size_t receive_some(std::span<std::byte> room) {
-    while (true) {
-      if (epoll_fd_ >= 0) {
-        epoll_event event{};
-        require(::epoll_wait(epoll_fd_, &event, 1, -1), "epoll_wait");
-      }
-      const ssize_t length = ::recv(fd_, room.data(), room.size(), 0);
-      if (length >= 0) return static_cast<std::size_t>(length);
-      if (errno == ECONNRESET) return 0;
-      if (errno != EAGAIN) fail("recv");
-    }
-  }
-
-  // False: the stream ended before.
-  bool receive_all(std::span<std::byte> room) {
-    while (!room.empty()) {
-      const std::size_t length = receive_some(room);
-      if (length == 0) return false;
-      room = room.subspan(length);
-    }
-    return true;
-  }
-
- private:
-  void watch() {
-    require(::fcntl(fd_, F_SETFL, O_NONBLOCK), "O_NONBLOCK");
-    epoll_fd_ = static_cast<int>(require(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd_}};
-    require(::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd_, &event), "epoll_ctl");
-  }
-
-  int fd_;
-  int epoll_fd_ = -1;
-};
-
-[[noreturn]] void fail_early() {
-  errno = ECONNRESET;
-  fail("the other side ended before the measurement did");
+  const Account account(plan.company);
+  return account.close(repeat_for(plan.measured, step));
 }
 
 // stream -----------------------------------------------------------------------------------------
@@ -152,17 +44,31 @@ Measurement read_stream(const Plan& plan, Connection connection) {
 
 // rtt --------------------------------------------------------------------------------------------
 
+// Counts CPU time, not the clock's: who was interrupted has its work still to do.
+void work_for(std::chrono::nanoseconds time) {
+  if (time.count() == 0) return;
+  const pid_t self = ::getpid();
+  const double end = cpu_seconds_of(self) + static_cast<double>(time.count()) / 1e9;
+  while (cpu_seconds_of(self) < end) continue;
+}
+
 void echo_messages(const Plan& plan, Connection connection) {
   std::vector<std::byte> message(plan.size_bytes);
-  while (connection.receive_all(message) && connection.send_all(message)) continue;
+  while (connection.receive_all(message)) {
+    work_for(plan.work);
+    if (!connection.send_all(message)) return;
+  }
 }
 
 Measurement ping(const Plan& plan, Connection connection) {
   std::vector<std::byte> message(plan.size_bytes, std::byte{1});
-  return measure(plan, [&]() -> std::size_t {
+  const auto step = [&]() -> std::size_t {
     if (!connection.send_all(message) || !connection.receive_all(message)) fail_early();
     return 1;
-  });
+  };
+  Measurement result = measure(plan, step);
+  time_each(plan.measured / 4, step, result);
+  return result;
 }
 
 // connect ----------------------------------------------------------------------------------------
@@ -230,7 +136,7 @@ Measurement measure_line(int cpu, int other_cpu) {
     }
   });
   pin_to(cpu);
-  Measurement best{.count = kRoundTrips, .seconds = 1, .waited = 0};
+  Measurement best{.count = kRoundTrips, .seconds = 1};
   std::uint32_t next = 0;
   for (int run = 0; run < kRuns; ++run) {
     const auto start = Clock::now();
@@ -238,7 +144,8 @@ Measurement measure_line(int cpu, int other_cpu) {
       there.number.store(++next, std::memory_order_release);
       while (back.number.load(std::memory_order_acquire) != next) continue;
     }
-    best.seconds = std::min(best.seconds, Seconds(Clock::now() - start).count());
+    const std::chrono::duration<double> passed = Clock::now() - start;
+    best.seconds = std::min(best.seconds, passed.count());
   }
   echo.join();
   return best;

@@ -1,12 +1,13 @@
-// What is measured: for each figure the side that listens, the side that dials, and which of the two
-// holds the stopwatch.
+// What is measured in time: for each figure the side that listens, the side that dials, and which of
+// the two holds the stopwatch.
 //
 //   stream    the dialler writes without pause, the listener reads        bytes, at the listener
 //   rtt       the dialler sends a message, the listener sends it back     round trips, at the dialler
 //   connect   connect, accept, one byte there and back, close             connections, at the dialler
 //   line      one cache line goes to another CPU and back                 round trips; no sockets
 //
-// Each figure runs for a warm-up time that does not count, then for the time measured.
+// Each figure runs for a warm-up time that does not count, then for the time measured. What is counted
+// rather than timed is in counted.h.
 #ifndef VMBUS_TESTS_BENCH_FIGURES_H_
 #define VMBUS_TESTS_BENCH_FIGURES_H_
 
@@ -14,26 +15,23 @@
 #include <cstddef>
 #include <optional>
 
+#include "tests/bench/connection.h"
+#include "tests/bench/stopwatch.h"
 #include "tests/bench/transport.h"
 
 namespace vmbus::bench {
 
-enum class Figure { kStream, kRtt, kConnect, kLine };
-enum class Wait { kBlocking, kEpoll };
+enum class Figure { kStream, kRtt, kConnect, kLine, kHeld, kPair };
 
 struct Plan {
   Figure figure = Figure::kStream;
   Transport transport = Transport::kUnix;
-  std::size_t size_bytes = 0;   // of a write or a message; stream and rtt
-  Wait wait = Wait::kBlocking;  // how both sides wait for bytes; rtt
+  std::size_t size_bytes = 0;       // of a write or a message; stream, rtt, pair; held: each way
+  Wait wait = Wait::kBlocking;      // how both sides wait for bytes; rtt
+  std::chrono::nanoseconds work{};  // CPU time the listener spends on each message; rtt
   std::chrono::nanoseconds warm_up{};
   std::chrono::nanoseconds measured{};
-};
-
-struct Measurement {
-  double count = 0;    // of what the table above names
-  double seconds = 0;  // the time that took
-  double waited = 0;   // the part of it for which this process could have run, but others did
+  Company company;
 };
 
 // Both return once the dialler is done; nullopt on the side without the stopwatch.

@@ -4,114 +4,182 @@ The data is what `compare --json` writes:
 
     machine    what it ran on
     settings   how it was measured
-    cases      one for each row of the table: figure, size, wait, pin, and its repetitions; each has
-               its topology, whether it was disturbed, and one measurement for each transport
+    cases      one for each row (cases.py), and its repetitions; each has its topology, whether it was
+               disturbed, and what the worker printed for each transport, or {"error": ...}
 """
 
-import math
-import statistics
+import goals
+import values
+from transports import BASE, title
+from values import PINS, TAGS, case_text, chosen_repetitions, successes, tags
 
-BASE = "unix"
-TITLES = {"unix": "AF_UNIX", "tcp": "TCP", "guest-to-host": "guest → host",
-          "host-to-guest": "host → guest", "loopback": "in one guest"}
-PINS = {"none": "any CPU", "one": "one CPU", "two": "two CPUs"}
-TAGS = ("near", "far", "mixed", "quiet", "disturbed")
+__all__ = ["MARKS", "PINS", "TAGS", "case_text", "errors", "markdown", "put_into", "tags", "text"]
 
-
-def rate(measurement):
-    return measurement["count"] / measurement["seconds"]
+MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 
 
-def size_text(size):
-    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
-        if size % unit == 0:
-            return f"{size // unit} {name}"
-    return f"{size} B"
+# --- cells: what one transport did in one case -------------------------------------------------------
+
+def speed_cell(case, repetitions, name):
+    own = values.rate_text(case["figure"], values.median(repetitions, name, goals.rate))
+    if name == BASE:
+        return own
+    return f"{values.ratio_cell(repetitions, name, goals.VALUES['speed'])} {own}"
 
 
-def case_text(case):
-    if case["figure"] == "stream":
-        return f"writes of {size_text(case['size'])}"
-    if case["figure"] == "rtt":
-        epoll = ", epoll" if case["wait"] == "epoll" else ""
-        return f"round trip, {size_text(case['size'])}{epoll}"
-    return "connections"
+def latency_cell(_, repetitions, name):
+    """Half of all round trips took less than the first time, 99 of 100 less than the second."""
+    if not all("p50_us" in one["results"][name] for one in repetitions):
+        return "–"  # an older file
+    half, most = (values.median(repetitions, name, lambda one, key=key: one[key])
+                  for key in ("p50_us", "p99_us"))
+    return f"{values.number_text(half, 3)} / {values.number_text(most, 3)} µs"
 
 
-def number_text(value, digits):
-    """With so many significant digits, but never an exponent and no digit of the whole part lost."""
-    if value == 0:
-        return "0"
-    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(value)))}f}"
-
-
-def ratio_text(ratio):
-    return f"{ratio:.2f}" if ratio >= 0.1 else number_text(ratio, 2)
-
-
-def rate_text(figure, per_second):
-    """In the unit in which one speaks of this figure."""
-    if figure == "stream":
-        return f"{number_text(per_second / 1e9, 3)} GB/s"
-    if figure == "rtt":
-        return f"{number_text(1e6 / per_second, 3)} µs"
-    return f"{per_second:,.0f} /s"
-
-
-def tags(repetition):
-    return {repetition["topology"], "disturbed" if repetition["disturbed"] else "quiet"}
-
-
-def chosen_repetitions(case, only):
-    return [one for one in case["repetitions"] if only is None or only in tags(one)]
-
-
-def ratios(repetitions, transport):
-    return [rate(one["results"][transport]) / rate(one["results"][BASE]) for one in repetitions]
-
-
-def cell(case, repetitions, transport):
-    median = statistics.median(rate(one["results"][transport]) for one in repetitions)
-    text = rate_text(case["figure"], median)
-    if transport == BASE:
+def request_cell(case, repetitions, name):
+    cpu = values.number_text(values.median(repetitions, name, goals.cpu_us), 3)
+    p99 = values.number_text(values.median(repetitions, name, lambda one: one["p99_us"]), 3)
+    ratio = "" if name == BASE else values.ratio_cell(repetitions, name, goals.VALUES["cpu"]) + " "
+    text = f"{speed_cell(case, repetitions, name)}; CPU {ratio}{cpu} µs; p99 {p99} µs"
+    if case["hogs"] == 0:
         return text
-    all_ratios = ratios(repetitions, transport)
-    return (f"**{ratio_text(statistics.median(all_ratios))}** "
-            f"({ratio_text(min(all_ratios))}–{ratio_text(max(all_ratios))}) {text}")
+    hogs = values.median(repetitions, name, lambda one: one["hog_seconds"] / one["seconds"])
+    return f"{text}; hogs {hogs:.2f} CPUs"
 
 
-def table_rows(data, only):
-    transports = data["settings"]["transports"]
-    yield ["figure", "runs on", *(TITLES[name] for name in transports), "repetitions"]
+def held_cell(_, repetitions, name):
+    def each(get):
+        return values.median(repetitions, name, lambda one: get(one) / one["connections"] / 1024)
+    kinds = ", ".join(f"{kind} {each(lambda one, kind=kind: one['kinds'][kind]):.1f}"
+                      for kind in ("shared", "private", "tables", "kernel"))
+    return f"**{each(lambda one: one['bytes']):.1f} KiB** ({kinds})"
+
+
+def resting_cell(_, repetitions, name):
+    def by_process(get):
+        rows = zip(*(get(one["results"][name]) for one in repetitions))
+        return [values.statistics.median(row) for row in rows]
+    descriptors = " + ".join(f"{count:.1f}" for count in by_process(lambda one: one["descriptors"]))
+    idle = " + ".join(f"{seconds * 1e3:.2f}" for seconds in by_process(lambda one: one["idle"]))
+    return f"{descriptors}; {idle} ms/s"
+
+
+def pair_cell(_, repetitions, name):
+    texts = []
+    for key, unit, digits in (("instructions", "instructions", 0), ("system_calls", "system calls", 2)):
+        counts = [one["results"][name][key] for one in repetitions]
+        if None not in counts:
+            texts.append(f"{values.statistics.median(counts):,.{digits}f} {unit}")
+    return ", ".join(texts) or "not counted here"
+
+
+# --- tables ------------------------------------------------------------------------------------------
+
+# Heading, what it says below, figures, cells.
+TABLES = [
+    ("Times", "", ("stream", "rtt", "connect"), speed_cell),
+    ("Single round trips", "Median / 99th percentile; reading the clock adds 20 ns.", ("rtt",),
+     latency_cell),
+    ("Requests beside others", "Requests a second, CPU time of all who take part for each, 99th "
+     "percentile.", ("rpc",), request_cell),
+    ("Memory of a connection", "Both programs, the daemon and the kernel.", ("held",), held_cell),
+    ("Resting connections", "Of dialler + listener + daemon: descriptors a connection; CPU time of the "
+     "process while all of them rest.", ("held",), resting_cell),
+    ("One send and recv", "", ("pair",), pair_cell),
+]
+
+
+def table(data, only, figures, cell):
+    """Its rows, the header first; none if there is nothing to say."""
+    names = data["settings"]["transports"]
+    rows = []
     for case in data["cases"]:
+        if case["figure"] not in figures:
+            continue
         repetitions = chosen_repetitions(case, only)
-        cells = [cell(case, repetitions, name) if repetitions else "–" for name in transports]
-        yield [case_text(case), PINS[case["pin"]], *cells, counts_text(repetitions)]
+        fine = {name: successes(repetitions, name) for name in names}
+        cells = [cell(case, fine[name], name) if fine[name] else "–" for name in names]
+        rows.append([case_text(case), PINS[case["pin"]], *cells, values.counts_text(repetitions)])
+    if not rows:
+        return []
+    return [["figure", "runs on", *(title(name) for name in names), "repetitions"], *rows]
 
 
-def counts_text(repetitions):
-    """How many there are of each kind, e.g. `9: 6 near, 3 far; 1 disturbed`."""
-    found = [tag for one in repetitions for tag in sorted(tags(one))]
-    kinds = ", ".join(f"{found.count(tag)} {tag}" for tag in TAGS[:3] if tag in found)
-    disturbed = f"; {found.count('disturbed')} disturbed" if "disturbed" in found else ""
-    return f"{len(repetitions)}{': ' if kinds else ''}{kinds}{disturbed}"
+def goal_table(data, only):
+    rows = []
+    for goal in goals.GOALS:
+        case, name = goals.case_of(data, goal), goals.subject(data, goal.spin)
+        if case is None or name is None:
+            continue
+        chosen = chosen_repetitions(case, only)
+        medians = {kind: goals.median(goal, [one for one in chosen if one["topology"] == kind], name)
+                   for kind in ("near", "far")}
+        overall = goals.median(goal, chosen, name)
+        # Without CPUs that are near or far (counts; one CPU) all repetitions are one kind.
+        found = [value for value in medians.values() if value is not None] or [overall]
+        verdict = ("–" if None in found else "holds" if all(goals.holds(goal, value) for value in found)
+                   else "**misses**")
+        rows.append([goal_text(goal, case), f"{'≤' if goal.at_most else '≥'} {goal.floor:g}",
+                     f"{goal.near:g} / {goal.far:g}",
+                     *(values.ratio_text(value) for value in (*medians.values(), overall)), verdict])
+    if not rows:
+        return []
+    return [["goal", "floor", "target near / far", "near", "far", "all", "verdict"], *rows]
 
+
+def goal_text(goal, case):
+    spin = "" if goal.spin else ", spin off"
+    value = "" if goal.value == "speed" else f": {goals.SHOWN.get(goal.value, goal.value)}"
+    pin = f", {PINS[case['pin']]}" if case["pin"] != "none" else ""
+    return f"{case_text(case)}{pin}{spin}{value}"
+
+
+def sections(data, only):
+    """Heading, words and rows of each table that has any."""
+    for heading, words, figures, cell in TABLES:
+        if rows := table(data, only, figures, cell):
+            yield heading, words, rows
+    if rows := goal_table(data, only):
+        names = dict.fromkeys(goals.subject(data, spin) for spin in (True, False))
+        yield "Goals", "Of " + "; ".join(title(name) for name in names if name) + ".", rows
+
+
+# --- pages -------------------------------------------------------------------------------------------
 
 def markdown(data, only=None):
-    """The machine in words, then the table."""
+    """The machine in words, then the tables."""
     lines = [f"- {name}: {value}" for name, value in data["machine"].items()]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in data["settings"].items()
               if name != "transports"]
-    lines.append("")
-    header, *rows = table_rows(data, only)
-    lines += ["| " + " | ".join(row) + " |"
-              for row in (header, ["---"] * len(header), *rows)]
+    for heading, words, (header, *rows) in sections(data, only):
+        lines += ["", f"### {heading}", ""] + ([words, ""] if words else [])
+        lines += ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
     return "\n".join(lines) + "\n"
 
 
+def put_into(page, content):
+    """Replaces what stands between the two marks."""
+    before, begin, rest = page.read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise SystemExit(f"{page} has no lines {MARKS[0]} and {MARKS[1]}")
+    page.write_text(f"{before}{begin}\n{content}{end}{after}")
+
+
 def text(data, only=None):
-    """The table for a terminal: aligned, without marks."""
-    rows = [[cell.replace("**", "") for cell in row] for row in table_rows(data, only)]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n"
-                   for row in rows)
+    """The tables for a terminal: aligned, without marks."""
+    result = []
+    for heading, words, rows in sections(data, only):
+        rows = [[cell.replace("**", "") for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        result.append(": ".join(filter(None, (heading, words))))
+        result += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+                   for row in rows]
+        result.append("")
+    return "\n".join(result)
+
+
+def errors(data):
+    return [f"{case_text(case)}, {title(name)}: {result['error']}"
+            for case in data["cases"] for one in case["repetitions"]
+            for name, result in one["results"].items() if "error" in result]

@@ -1,84 +1,28 @@
 // socket_bench FIGURE --transport T ...: measures one figure of one kind of socket, once, and prints
-// one line of JSON: {"count": N, "seconds": S, "waited": W} (tests/bench/figures.h).
+// one line of JSON, the fields of Measurement (tests/bench/stopwatch.h), or what counted.h says.
 //
 // Two processes of its own, one that listens and one that dials, forked before either has a socket.
 // `tests/bench/compare` runs it, for AF_UNIX, TCP and vsock in turns: a number from here means little
 // without its neighbours.
 #include <sched.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
-#include <map>
+#include <cstdlib>
 #include <optional>
-#include <string>
 #include <vector>
 
+#include "tests/bench/children.h"
+#include "tests/bench/counted.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/options.h"
 #include "tests/bench/transport.h"
 
 namespace {
 
 using namespace vmbus::bench;
-
-// A process that hangs ends itself. Far beyond any time one would measure.
-constexpr unsigned kHangSeconds = 60;
-
-enum class Pin { kNone, kOne, kTwo };
-
-struct Options {
-  Plan plan;
-  Pin pin = Pin::kNone;
-};
-
-const std::map<std::string, Figure> kFigures = {{"stream", Figure::kStream},
-                                                {"rtt", Figure::kRtt},
-                                                {"connect", Figure::kConnect},
-                                                {"line", Figure::kLine}};
-const std::map<std::string, Transport> kTransports = {{"unix", Transport::kUnix},
-                                                      {"tcp", Transport::kTcp},
-                                                      {"guest-to-host", Transport::kGuestToHost},
-                                                      {"host-to-guest", Transport::kHostToGuest},
-                                                      {"loopback", Transport::kLoopback}};
-const std::map<std::string, Wait> kWaits = {{"blocking", Wait::kBlocking}, {"epoll", Wait::kEpoll}};
-const std::map<std::string, Pin> kPins = {
-    {"none", Pin::kNone}, {"one", Pin::kOne}, {"two", Pin::kTwo}};
-
-// The exit status, when the command line alone decides it.
-std::optional<int> parse(int argc, char** argv, Options& options) {
-  CLI::App app(
-      "Measures one figure of one kind of socket, once; tests/bench/compare is for people");
-  int milliseconds = 200;
-  int warm_up_milliseconds = 50;
-  options.plan.size_bytes = 64;
-  app.add_option("figure", options.plan.figure, "stream, rtt, connect or line")
-      ->required()
-      ->transform(CLI::CheckedTransformer(kFigures));
-  app.add_option("--transport", options.plan.transport,
-                 "unix, tcp, guest-to-host, host-to-guest or loopback; the last three are AF_VSOCK")
-      ->transform(CLI::CheckedTransformer(kTransports));
-  app.add_option("--size", options.plan.size_bytes, "Bytes of a write (stream) or message (rtt)")
-      ->check(CLI::Range(1, 1 << 30));
-  app.add_option("--wait", options.plan.wait, "How both sides wait for bytes: blocking or epoll")
-      ->transform(CLI::CheckedTransformer(kWaits));
-  app.add_option("--pin", options.pin, "CPUs of the two processes: none (any), one, or two")
-      ->transform(CLI::CheckedTransformer(kPins));
-  app.add_option("--milliseconds", milliseconds, "How long to measure")
-      ->check(CLI::Range(1, 30000));
-  app.add_option("--warm-up-milliseconds", warm_up_milliseconds, "How long to run before")
-      ->check(CLI::Range(0, 10000));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  options.plan.measured = std::chrono::milliseconds(milliseconds);
-  options.plan.warm_up = std::chrono::milliseconds(warm_up_milliseconds);
-  return std::nullopt;
-}
 
 // CPUs that this process may use, the first two of them.
 struct Cpus {
@@ -107,60 +51,87 @@ void pin_dialler(Pin pin) {
   if (pin != Pin::kNone) pin_to(two_cpus().first);
 }
 
-// From the listener to the dialler: where to dial, then what was measured, if it did.
-class Pipe {
- public:
-  Pipe() { require(::pipe(ends_), "pipe"); }
-
-  template <class Value>
-  void write(const Value& value) const {
-    if (::write(ends_[1], &value, sizeof value) != sizeof value) fail("write to the dialler");
-  }
-
-  // Nothing: the listener ended.
-  template <class Value>
-  std::optional<Value> read() const {
-    Value value;
-    if (::read(ends_[0], &value, sizeof value) != sizeof value) return std::nullopt;
-    return value;
-  }
-
-  void close_writing_end() const { ::close(ends_[1]); }
-
- private:
-  int ends_[2] = {-1, -1};
-};
-
-int listener_process(const Options& options, const Pipe& pipe) {
+// Tells the dialler where to dial, then what was measured, if it held the stopwatch.
+void listener_process(Options options, const Pipe& to_dialler) {
   pin_listener(options.pin);
+  options.plan.company.peer = ::getppid();
   const Transport transport = options.plan.transport;
   const int listening_fd = listen_at_any_address(transport);
-  pipe.write(address_of(transport, listening_fd));
-  if (const auto measurement = run_listener(options.plan, listening_fd)) pipe.write(*measurement);
+  to_dialler.write(address_of(transport, listening_fd));
+  if (options.plan.figure == Figure::kHeld) {
+    keep_accepted(options.plan, listening_fd, options.connections);
+  } else if (const auto measurement = run_listener(options.plan, listening_fd)) {
+    to_dialler.write(*measurement);
+  }
   ::close(listening_fd);
-  return 0;
 }
 
-Measurement dialler_process(const Options& options, const Pipe& pipe, pid_t listener) {
+std::optional<Measurement> dialler_process(const Options& options, const Pipe& from_listener) {
   pin_dialler(options.pin);
-  const auto address = pipe.read<Address>();
+  const auto address = from_listener.read<Address>();
   if (!address) fail("the listener did not start");
-  std::optional<Measurement> measurement = run_dialler(options.plan, *address);
+  if (options.plan.figure != Figure::kHeld) return run_dialler(options.plan, *address);
+  keep_dialled(options.plan, *address, options.connections);
+  return Measurement{};
+}
+
+Measurement measure_pair(Options options) {
+  Pipe pipe;
+  const pid_t listener = fork_child();
+  if (listener == 0) {
+    listener_process(options, pipe);
+    std::exit(0);
+  }
+  pipe.close_writing_end();
+  options.plan.company.peer = listener;
+  std::optional<Measurement> measurement = dialler_process(options, pipe);
   if (!measurement) measurement = pipe.read<Measurement>();
-  int status = 0;
-  require(::waitpid(listener, &status, 0), "waitpid");
-  if (status != 0 || !measurement) fail("the listener failed");
+  require_success(listener, "the listener failed");
+  if (!measurement) fail("the listener measured nothing");
   return *measurement;
 }
 
-Measurement measure_sockets(const Options& options) {
-  require_guard(options.plan.transport);
-  const Pipe pipe;
-  const pid_t listener = static_cast<pid_t>(require(::fork(), "fork"));
-  ::alarm(kHangSeconds);
-  if (listener == 0) std::exit(listener_process(options, pipe));
-  pipe.close_writing_end();
-  return dialler_process(options, pipe, listener);
+// What several pairs did at once: together, but the percentiles of the pair that had the worst.
+Measurement sum_of(const std::vector<Measurement>& pairs) {
+  Measurement sum = pairs.front();
+  for (std::size_t i = 1; i < pairs.size(); ++i) {
+    const Measurement& one = pairs[i];
+    sum.count += one.count * sum.seconds / one.seconds;
+    sum.waited += one.waited;
+    sum.cpu_seconds += one.cpu_seconds * sum.seconds / one.seconds;
+    sum.p50_us = std::max(sum.p50_us, one.p50_us);
+    sum.p99_us = std::max(sum.p99_us, one.p99_us);
+  }
+  return sum;
+}
+
+Measurement measure_sockets(Options options) {
+  const Hogs hogs(options.hogs);
+  options.plan.company.hogs = hogs.pids();
+  if (options.pairs == 1) return measure_pair(options);
+  Pipe pipe;
+  std::vector<pid_t> children;
+  for (int i = 0; i < options.pairs; ++i) {
+    children.push_back(fork_child());
+    if (children.back() == 0) {
+      pipe.write(measure_pair(options));
+      std::exit(0);
+    }
+    options.plan.company.also.clear();  // the first pair counts the daemon for all
+  }
+  std::vector<Measurement> results;
+  for (const pid_t child : children) {
+    require_success(child, "a pair failed");
+    results.push_back(pipe.read<Measurement>().value());
+  }
+  return sum_of(results);
+}
+
+void print(const Measurement& one) {
+  std::printf("{\"count\": %.0f, \"seconds\": %.9f, \"waited\": %.4f, \"cpu_seconds\": %.6f, ",
+              one.count, one.seconds, one.waited, one.cpu_seconds);
+  std::printf("\"hog_seconds\": %.6f, \"p50_us\": %.3f, \"p99_us\": %.3f}\n", one.hog_seconds,
+              one.p50_us, one.p99_us);
 }
 
 }  // namespace
@@ -168,14 +139,18 @@ Measurement measure_sockets(const Options& options) {
 int main(int argc, char** argv) {
   Options options;
   if (const auto status = parse(argc, argv, options)) return *status;
-  Measurement result;
   if (options.plan.figure == Figure::kLine) {
     const Cpus cpus = two_cpus();
-    result = measure_line(cpus.first, cpus.second);
-  } else {
-    result = measure_sockets(options);
+    print(measure_line(cpus.first, cpus.second));
+    return 0;
   }
-  std::printf("{\"count\": %.0f, \"seconds\": %.9f, \"waited\": %.4f}\n", result.count,
-              result.seconds, result.waited);
+  require_guard(options.plan.transport);
+  if (options.plan.figure == Figure::kPair) {
+    run_pairs(options.plan, options.iterations);
+  } else if (options.plan.figure == Figure::kHeld) {
+    measure_pair(options);
+  } else {
+    print(measure_sockets(options));
+  }
   return 0;
 }

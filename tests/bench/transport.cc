@@ -3,6 +3,7 @@
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <cerrno>
@@ -10,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+
+#include "tests/bench/unhooked.h"
 
 namespace vmbus::bench {
 namespace {
@@ -20,13 +23,26 @@ constexpr unsigned kDefaultGuestCid = 3;
 // Headers older than Linux 5.6 do not name it.
 constexpr unsigned kCidOfLoopback = 1;
 
-bool is_vsock(Transport transport) {
-  return transport != Transport::kUnix && transport != Transport::kTcp;
+bool is_tcp(Transport transport) {
+  return transport == Transport::kTcp || transport == Transport::kSocketWrapper;
 }
+
+bool is_vsock(Transport transport) { return transport != Transport::kUnix && !is_tcp(transport); }
 
 int family_of(Transport transport) {
   if (transport == Transport::kUnix) return AF_UNIX;
-  return transport == Transport::kTcp ? AF_INET : AF_VSOCK;
+  return is_tcp(transport) ? AF_INET : AF_VSOCK;
+}
+
+// Without socket_wrapper the program would measure the kernel's TCP, and nobody would see it.
+void require_wrapper(int fd) {
+  int family = 0;
+  socklen_t length = sizeof family;
+  require(unhooked(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, argument(&family), argument(&length)),
+          "SO_DOMAIN");
+  if (family == AF_UNIX) return;
+  errno = EPROTONOSUPPORT;
+  fail("libsocket_wrapper.so is not preloaded, or has no SOCKET_WRAPPER_DIR");
 }
 
 template <class Sockaddr>
@@ -52,7 +68,7 @@ Address any_address(Transport transport) {
     address.sun_family = AF_UNIX;
     return packed(address, sizeof address.sun_family);  // the kernel chooses an abstract name
   }
-  if (transport == Transport::kTcp) {
+  if (is_tcp(transport)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -71,14 +87,16 @@ unsigned cid_to_dial(Transport transport) {
 }
 
 int new_socket(Transport transport) {
-  return static_cast<int>(
+  const int fd = static_cast<int>(
       require(::socket(family_of(transport), SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+  if (transport == Transport::kSocketWrapper) require_wrapper(fd);
+  return fd;
 }
 
 // As every program does that sends small messages.
 void send_at_once(Transport transport, int fd) {
   const int on = 1;
-  if (transport != Transport::kTcp) return;
+  if (!is_tcp(transport)) return;
   require(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "TCP_NODELAY");
 }
 

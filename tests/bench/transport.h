@@ -1,4 +1,4 @@
-// The sockets that are compared: two of the kernel's, and ours on three routes.
+// The sockets that are compared: two of the kernel's, those of another shim, and ours on three routes.
 //
 // The program that uses them is the same for all; only address families and addresses differ. Every
 // function ends the process with a message when a call fails: a benchmark has no second plan.
@@ -12,11 +12,12 @@
 namespace vmbus::bench {
 
 enum class Transport {
-  kUnix,         // AF_UNIX stream, abstract name: the measure of all others
-  kTcp,          // TCP over the loopback device
-  kGuestToHost,  // AF_VSOCK: a guest's program dials CID 2
-  kHostToGuest,  // AF_VSOCK: a program of the host dials the guest's CID
-  kLoopback,     // AF_VSOCK: inside one guest, by CID 1
+  kUnix,           // AF_UNIX stream, abstract name: the measure of all others
+  kTcp,            // TCP over the loopback device
+  kSocketWrapper,  // TCP as cwrap's socket_wrapper, preloaded, makes it out of AF_UNIX
+  kGuestToHost,    // AF_VSOCK: a guest's program dials CID 2
+  kHostToGuest,    // AF_VSOCK: a program of the host dials the guest's CID
+  kLoopback,       // AF_VSOCK: inside one guest, by CID 1
 };
 
 struct Address {
@@ -31,7 +32,7 @@ struct Address {
 long require(long result, const char* what);
 
 // Ends the process unless the system-call filter of tests/support/novsock.c, which keeps AF_VSOCK
-// away from the kernel, is around it. Always true for the kernel's own transports.
+// away from the kernel, is around it. Other families need none.
 void require_guard(Transport transport);
 
 // A listening socket at an address of the kernel's or the bus's choice.

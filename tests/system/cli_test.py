@@ -271,13 +271,13 @@ class BadValues(support.BusTest):
     COMMANDS = (
         ("frobnicate",), ("run",), ("run", "--as", "nobody", "--", "true"),
         ("run", "--profile", "odd", "--", "true"), ("run", "--quirk", "peek", "--", "true"),
-        ("run", "--quirk", "peek=odd", "--", "true"), ("profiles", "odd"), ("run", "--mode", "ring", "--", "true"),
+        ("run", "--quirk", "peek=odd", "--", "true"), ("profiles", "odd"), ("run", "--mode", "odd", "--", "true"),
         ("run", "--vm", "x,cid=odd", "--", "true"), ("vm",), ("vm", "add"),
         ("vm", "add", "x", "--cid", "2"), ("vm", "add", "x", "--cid", "-1"),
         ("vm", "add", "x", "--cid", "4294967295"), ("vm", "add", "x", "--cid", "4294967296"), ("vm", "add", "x", "--id", "odd"),
         ("vm", "add", "x", "--flavour", "beos"), ("vm", "add", "host"),
         ("messages", "--connection", "third"), ("messages", "--relid", "odd"), ("ps", "extra"))
-    VARIABLES = {"VMBUS_MODE": "ring", "VMBUS_PROFILE": "odd", "VMBUS_QUIRKS": "odd", "VMBUS_LOG": "loud",
+    VARIABLES = {"VMBUS_MODE": "odd", "VMBUS_SPIN_US": "long", "VMBUS_PROFILE": "odd", "VMBUS_QUIRKS": "odd", "VMBUS_LOG": "loud",
                  "VMBUS_PARTITION": "nobody", "VMBUS_SOCKET": "relative", "VMBUS_PYTHON": "7",
                  "VMBUS_LOOP": "odd", "VMBUS_DAEMON": "/no/such/vmbusd"}
 
@@ -317,7 +317,7 @@ class BadValues(support.BusTest):
     def test_of_the_bare_library(self):
         code = ("import errno, socket\ntry:\n    socket.socket(socket.AF_VSOCK)\n"
                 "except OSError as error: print(errno.errorcode[error.errno])")
-        for name in ("VMBUS_MODE", "VMBUS_PROFILE", "VMBUS_QUIRKS", "VMBUS_SOCKET"):
+        for name in ("VMBUS_MODE", "VMBUS_SPIN_US", "VMBUS_PROFILE", "VMBUS_QUIRKS", "VMBUS_SOCKET"):
             value = self.VARIABLES[name]
             with self.subTest(name):
                 program = self.bus.preload(support.PYTHON, "-c", code, environment={name: value})

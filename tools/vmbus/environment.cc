@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "emu/client/start.h"
 #include "tools/vmbus/profile_arguments.h"
@@ -13,6 +14,8 @@ namespace {
 
 const std::vector<std::string> kLogs{"off",  "on",   "0",     "1",    "error",
                                      "warn", "info", "debug", "trace"};
+
+constexpr unsigned kMaxSpinUs = 1000;  // as the shim has it
 
 const std::vector<std::string> kLoops{"auto", "io_uring", "epoll"};
 
@@ -27,6 +30,16 @@ Outcome<void> check_one(const VariableLookup& lookup, const char* name,
   if (value.empty() || std::find(legal.begin(), legal.end(), value) != legal.end()) return {};
   return fail(kExitUsage,
               fmt::format("{} is '{}'; legal values: {}", name, value, fmt::join(legal, ", ")));
+}
+
+Outcome<void> check_number(const VariableLookup& lookup, const char* name, unsigned most) {
+  const std::string value = value_of(lookup, name);
+  unsigned number = 0;
+  const char* end = value.data() + value.size();
+  const auto [stop, error] = std::from_chars(value.data(), end, number);
+  if (value.empty() || (error == std::errc() && stop == end && number <= most)) return {};
+  return fail(kExitUsage,
+              fmt::format("{} is '{}'; legal values: a number, 0 to {}", name, value, most));
 }
 
 Outcome<void> check_daemon(const VariableLookup& lookup) {
@@ -47,6 +60,7 @@ std::string prepend(const std::string& first, const std::string& rest) {
 
 Outcome<void> check_environment(const VariableLookup& lookup) {
   if (auto mode = check_one(lookup, "VMBUS_MODE", kModes); !mode) return mode;
+  if (auto spin = check_number(lookup, "VMBUS_SPIN_US", kMaxSpinUs); !spin) return spin;
   const std::string profile = value_of(lookup, "VMBUS_PROFILE");
   if (auto checked = check_profile("VMBUS_PROFILE", profile); !checked) return checked;
   if (auto quirks = check_settings("VMBUS_QUIRKS", profile, value_of(lookup, "VMBUS_QUIRKS"));

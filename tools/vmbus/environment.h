@@ -17,7 +17,7 @@ namespace vmbus::tools {
 
 using VariableLookup = std::function<const char*(const char* name)>;
 
-inline const std::vector<std::string> kModes{"auto", "pump"};
+inline const std::vector<std::string> kModes{"auto", "pump", "ring"};
 
 // A usage error for the first variable that has a bad value; VMBUS_SOCKET is bus_path()'s to judge.
 Outcome<void> check_environment(const VariableLookup& lookup);

@@ -40,14 +40,14 @@ TEST(CheckEnvironment, GoodOrMissingValuesPass) {
 }
 
 TEST(CheckEnvironment, ABadValueIsNamedWithTheLegalOnes) {
-  const auto checked = check_environment(lookup_in({{"VMBUS_MODE", "ring"}}));
+  const auto checked = check_environment(lookup_in({{"VMBUS_MODE", "odd"}}));
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().exit_status, kExitUsage);
-  EXPECT_EQ(checked.error().message, "VMBUS_MODE is 'ring'; legal values: auto, pump");
+  EXPECT_EQ(checked.error().message, "VMBUS_MODE is 'odd'; legal values: auto, pump, ring");
 }
 
 TEST(CheckEnvironment, EachVariableIsLookedAt) {
-  for (const char* name : {"VMBUS_MODE", "VMBUS_PROFILE", "VMBUS_QUIRKS", "VMBUS_LOG", "VMBUS_LOOP",
+  for (const char* name : {"VMBUS_MODE", "VMBUS_SPIN_US", "VMBUS_PROFILE", "VMBUS_QUIRKS", "VMBUS_LOG", "VMBUS_LOOP",
                            "VMBUS_DAEMON", "VMBUS_PYTHON"}) {
     const auto checked = check_environment(lookup_in({{name, "nonsense"}}));
     ASSERT_FALSE(checked) << name;

@@ -1,0 +1,94 @@
+#include "shim/spin.h"
+
+#include <sched.h>
+#include <stddef.h>
+#include <time.h>
+
+#include <atomic>
+
+#include "shim/environment.h"
+#include "shim/real.h"
+
+// libc keeps the kernel's restartable-sequence area beside the thread pointer, from 2.35 on: where the
+// kernel says which CPU this is, for one load.
+extern "C" [[gnu::weak]] const ptrdiff_t __rseq_offset;
+extern "C" [[gnu::weak]] const unsigned __rseq_size;
+
+namespace vmbus::shim {
+namespace {
+
+constexpr int kFailuresBeforeRest = 4;
+constexpr int kRestingTries = 16;
+constexpr int kReceivesBeforePatience = 8;
+constexpr int kPatientPauses = 16;
+
+struct Experience {
+  int failures = 0;    // in a row
+  int skipped = 0;     // since the last try
+  int receives = 0;    // since this thread sent
+};
+constinit thread_local Experience t_experience;
+
+constinit std::atomic<int> g_cpus{0};  // that we may run on; 0: not asked yet
+
+int cpu_count() {
+  int count = g_cpus.load(std::memory_order_relaxed);
+  if (count != 0) return count;
+  unsigned long mask[16] = {};
+  const long bytes = real::call(SYS_sched_getaffinity, 0, sizeof mask, mask);
+  for (long i = 0; i < bytes / static_cast<long>(sizeof mask[0]); ++i) {
+    count += __builtin_popcountl(mask[i]);
+  }
+  if (count == 0) count = 1;
+  g_cpus.store(count, std::memory_order_relaxed);
+  return count;
+}
+
+// Plus one; 0: unknown.
+std::uint32_t this_cpu() {
+  if (&__rseq_offset == nullptr || &__rseq_size == nullptr || __rseq_size == 0) return 0;
+  const char* area = static_cast<const char*>(__builtin_thread_pointer()) + __rseq_offset;
+  const auto cpu = static_cast<std::int32_t>(
+      __atomic_load_n(reinterpret_cast<const std::uint32_t*>(area + 4), __ATOMIC_RELAXED));
+  return cpu < 0 ? 0 : static_cast<std::uint32_t>(cpu) + 1;
+}
+
+}  // namespace
+
+void note_cpu(proto::Lane& lane) {
+  const ring::SharedCell<std::uint32_t> shown(lane.cpu);
+  if (const std::uint32_t cpu = this_cpu(); shown.load_relaxed() != cpu) shown.store_relaxed(cpu);
+}
+
+bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane) {
+  if (spin_limit_ns() == 0 || cpu_count() < 2) return false;
+  const std::uint32_t mine = this_cpu();
+  proto::Lane& peer = area.lane(proto::opposite_lane(lane));
+  if (mine != 0 && ring::SharedCell(peer.cpu).load_relaxed() == mine) return false;
+  Experience& seen = t_experience;
+  if (seen.failures < kFailuresBeforeRest) return true;
+  seen.skipped = (seen.skipped + 1) % kRestingTries;
+  return seen.skipped == 0;
+}
+
+void note_spin(bool succeeded) {
+  t_experience.failures = succeeded ? 0 : t_experience.failures + 1;
+}
+
+void note_send() { t_experience.receives = 0; }
+
+int pauses_between_looks() {
+  Experience& seen = t_experience;
+  if (seen.receives < kReceivesBeforePatience) ++seen.receives;
+  return seen.receives < kReceivesBeforePatience ? 1 : kPatientPauses;
+}
+
+std::int64_t spin_clock_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);  // without a system call, where libc can
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+std::int64_t spin_limit_ns() { return std::int64_t{environment().spin_us} * 1000; }
+
+}  // namespace vmbus::shim

@@ -1,0 +1,55 @@
+// Spinning for a ring: when it is worth it, and for how long.
+//
+// Measured on two CPUs (docs/performance.md): a wake-up takes 30 to 50 times as long as the peer's answer,
+// so a short spin is the largest gain there is; on one CPU, or beside a peer on the same one, it only
+// keeps the peer from running. It never yields: that costs more than it gives when others are busy.
+#ifndef VMBUS_SHIM_SPIN_H_
+#define VMBUS_SHIM_SPIN_H_
+
+#include <cstdint>
+
+#include "emu/protocol/lane.h"
+
+namespace vmbus::shim {
+
+inline void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  asm volatile("yield");
+#endif
+}
+
+// This CPU, for the peer to see.
+void note_cpu(proto::Lane& lane);
+
+// Two CPUs at least are ours, the peer of this lane was last seen on another one (or nowhere), and spins
+// of this thread have not been in vain lately: after four it tries every sixteenth only.
+bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane);
+void note_spin(bool succeeded);
+void note_send();
+
+std::int64_t spin_clock_ns();
+std::int64_t spin_limit_ns();  // VMBUS_SPIN_US
+// How many pauses between two looks: more, where this thread only receives, so that the line that both
+// sides need is left to the sender for longer.
+int pauses_between_looks();
+
+// Until `is_ready`, or the limit. What it said last.
+template <typename IsReady>
+bool spin_until(IsReady is_ready) {
+  constexpr int kLooksPerClock = 32;
+  const int pauses = pauses_between_looks();
+  const std::int64_t end = spin_clock_ns() + spin_limit_ns();
+  do {
+    for (int look = 0; look < kLooksPerClock; ++look) {
+      if (is_ready()) return true;
+      for (int i = 0; i < pauses; ++i) pause_cpu();
+    }
+  } while (spin_clock_ns() < end);
+  return is_ready();
+}
+
+}  // namespace vmbus::shim
+
+#endif  // VMBUS_SHIM_SPIN_H_
