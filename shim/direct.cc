@@ -110,7 +110,8 @@ bool is_queue_empty(int fd) {
 DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) {
   DirectEnd end;
   if (endpoint.memory == 0 || endpoint.state != proto::EndpointState::kConnected ||
-      !environment().works_rings || !is_of_current_bus(entry) || is_sandboxed() || endpoint.lane >= proto::kLanes) {
+      !environment().works_rings || !is_of_current_bus(entry) || is_sandboxed() ||
+      endpoint.lane >= proto::kLanes) {
     return end;
   }
   if (gate_owner() == 0 && connect_to_daemon(Start::kNever) != 0) return end;
@@ -270,8 +271,7 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags) const {
   message.msg_iov = const_cast<iovec*>(to.parts);
   message.msg_iovlen = to.count;
   const bool peeks = (flags & MSG_PEEK) != 0;
-  const long count =
-      real::call(SYS_recvmsg, fd_, &message, MSG_DONTWAIT | (peeks ? MSG_PEEK : 0));
+  const long count = real::call(SYS_recvmsg, fd_, &message, MSG_DONTWAIT | (peeks ? MSG_PEEK : 0));
   // Less than was asked for proves nothing: a bad buffer behind a good one ends a receive early, too.
   if (count == -EAGAIN) in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
   if (count > 0) return count;
@@ -357,8 +357,7 @@ long DirectEnd::send(const Parts& from, bool may_wait) {
     if (count > 0) sent += static_cast<std::size_t>(count);
     if (count > 0) continue;
     const bool full = count == 0;
-    if (!full || !may_wait || !is_spin_worth_it(area_, index_) ||
-        real::is_nonblocking(fd_)) {
+    if (!full || !may_wait || !is_spin_worth_it(area_, index_) || real::is_nonblocking(fd_)) {
       break;
     }
     const bool has_room = spin_for_room();

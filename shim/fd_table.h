@@ -17,6 +17,7 @@
 #define VMBUS_SHIM_FD_TABLE_H_
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -68,6 +69,19 @@ class FdTable {
   bool set(int fd, FdEntry entry);
   void clear(int fd);
   void clear_range(unsigned first, unsigned last);
+  // Was there ever a carrier? Searches nothing.
+  bool may_hold_carriers() const { return end_.load(std::memory_order_acquire) != 0; }
+  // Calls use(fd, entry) for each carrier. Searches nothing.
+  template <typename Use>
+  void for_each_carrier(Use use) const {
+    const unsigned end = end_.load(std::memory_order_acquire);
+    if (end == kUnsearched) return;
+    for (unsigned fd = 0; fd < end; ++fd) {
+      const auto entry =
+          std::bit_cast<FdEntry>(slot(static_cast<int>(fd))->load(std::memory_order_acquire));
+      if (entry.is_carrier()) use(static_cast<int>(fd), entry);
+    }
+  }
   // Adds `flags` if the entry is still `entry`.
   void add_flags(int fd, FdEntry entry, std::uint8_t flags);
 

@@ -6,6 +6,7 @@
 
 #include "shim/interpose.h"
 #include "shim/message_loop.h"
+#include "shim/passing.h"
 #include "shim/socket.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
@@ -97,6 +98,7 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     const long result = ours.send_message(message, flags);
     if (result != kNotOurs) return real::answer(result);
   }
+  note_passed_descriptors(message);
   return real::answer(real::blocking(SYS_sendmsg, fd, message, flags));
 }
 
@@ -104,6 +106,9 @@ int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   if (Socket ours = Socket::hint(fd)) {
     const long result = send_messages(ours, messages, count, flags);
     if (result != kNotOurs) return real::answer_int(result);
+  }
+  for (unsigned i = 0; messages != nullptr && i < count; ++i) {
+    note_passed_descriptors(&messages[i].msg_hdr);
   }
   return real::answer_int(real::blocking(SYS_sendmmsg, fd, messages, count, flags));
 }
@@ -114,7 +119,9 @@ ssize_t sendfile(int to, int from, off_t* offset, size_t count) noexcept {
   const long verdict = ours.check_send(count, 0, false);
   if (verdict != kNotOurs) return real::answer(verdict);
   if (!ours) return real::answer(real::call(SYS_sendfile, to, from, offset, count));
+  ours.begin_carrier_send();
   const long result = send_file(ours, to, from, offset, count);
+  ours.end_carrier_send();
   // The kernel raised SIGPIPE itself if it was due.
   return real::answer(explained(result, ours.after_send(result, MSG_NOSIGNAL)));
 }
@@ -130,7 +137,10 @@ ssize_t splice(int from, off64_t* from_offset, int to, off64_t* to_offset, size_
   long verdict = source ? source.check_receive(length, 0) : kNotOurs;
   if (verdict == kNotOurs && target) verdict = target.check_send(length, 0, false);
   if (verdict != kNotOurs) return real::answer(verdict);
+  if (source) source.bring_to_carrier();
+  if (target) target.begin_carrier_send();
   long result = real::blocking(SYS_splice, from, from_offset, to, to_offset, length, flags);
+  if (target) target.end_carrier_send();
   if (source) result = explained(result, source.after_receive(result, 0));
   if (target) result = explained(result, target.after_send(result, MSG_NOSIGNAL));
   return real::answer(result);

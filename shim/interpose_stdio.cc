@@ -9,12 +9,15 @@
 
 #include "shim/device.h"
 #include "shim/interpose.h"
+#include "shim/raw_writers.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
                               // namespace
 
 extern "C" int _IO_fclose(FILE* file);
 extern "C" FILE* _IO_fopen(const char* path, const char* mode);
+extern "C" FILE* _IO_fdopen(int fd, const char* mode);
+extern "C" int __vdprintf_chk(int fd, int level, const char* format, va_list arguments);
 
 namespace {
 
@@ -93,4 +96,33 @@ FILE* freopen(const char* path, const char* mode, FILE* file) {
 
 FILE* freopen64(const char* path, const char* mode, FILE* file) {
   return freopen(path, mode, file);
+}
+
+// What a stream writes goes past every hook.
+FILE* fdopen(int fd, const char* mode) noexcept {
+  expect_raw_writer(fd);
+  return _IO_fdopen(fd, mode);
+}
+
+int vdprintf(int fd, const char* format, va_list arguments) {
+  constexpr int kUnfortified = 0;
+  expect_raw_writer(fd);
+  return __vdprintf_chk(fd, kUnfortified, format, arguments);
+}
+
+int dprintf(int fd, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const int result = vdprintf(fd, format, arguments);
+  va_end(arguments);
+  return result;
+}
+
+int __dprintf_chk(int fd, int level, const char* format, ...) {
+  expect_raw_writer(fd);
+  va_list arguments;
+  va_start(arguments, format);
+  const int result = __vdprintf_chk(fd, level, format, arguments);
+  va_end(arguments);
+  return result;
 }

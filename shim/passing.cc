@@ -14,9 +14,12 @@
 #include <cstring>
 
 #include "shim/daemon_client.h"
+#include "shim/environment.h"
 #include "shim/fd_table.h"
 #include "shim/fork.h"
+#include "shim/raw_writers.h"
 #include "shim/real.h"
+#include "shim/user_memory.h"
 
 namespace vmbus::shim {
 namespace {
@@ -134,19 +137,38 @@ unsigned find_inherited_descriptors() {
   return found.end();
 }
 
-void note_received_descriptors(const msghdr& message) {
-  if (message.msg_control == nullptr || !owns_memory()) return;
-  msghdr walk = message;  // CMSG_NXTHDR wants one that is not const
-  for (cmsghdr* header = CMSG_FIRSTHDR(&walk); header != nullptr;
-       header = CMSG_NXTHDR(&walk, header)) {
+namespace {
+
+// Calls use(fd) for each descriptor that travels with the message.
+template <typename Use>
+void for_each_descriptor(msghdr message,
+                         Use use) {  // a copy: CMSG_NXTHDR wants one that is not const
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-      note_received(fd);
+      use(fd);
     }
   }
+}
+
+}  // namespace
+
+void note_received_descriptors(const msghdr& message) {
+  if (message.msg_control == nullptr || !owns_memory()) return;
+  for_each_descriptor(message, note_received);
+}
+
+void note_passed_descriptors(const msghdr* message) {
+  if (!environment().works_rings || !fd_table().may_hold_carriers() ||
+      !is_readable(message, sizeof *message) || message->msg_control == nullptr ||
+      !is_readable(message->msg_control, message->msg_controllen)) {
+    return;
+  }
+  for_each_descriptor(*message, expect_raw_writer);
 }
 
 }  // namespace vmbus::shim

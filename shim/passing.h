@@ -22,6 +22,9 @@ unsigned find_inherited_descriptors();
 // it, and forgets what the table still knew about the numbers of the others.
 void note_received_descriptors(const msghdr& message);
 
+// Before a sendmsg() on any other descriptor: who receives a carrier of ours may write into it uncounted.
+void note_passed_descriptors(const msghdr* message);
+
 }  // namespace vmbus::shim
 
 #endif  // VMBUS_SHIM_PASSING_H_

@@ -30,6 +30,13 @@ std::uint64_t key_of(FdEntry entry, const proto::Endpoint& endpoint) {
   return std::uint64_t{entry.bus} << 32 | endpoint.memory;
 }
 
+const Slot* find(std::uint64_t key) {
+  for (const Slot& slot : g_slots) {
+    if (slot.key.load(std::memory_order_acquire) == key) return &slot;
+  }
+  return nullptr;
+}
+
 MappedMemory found(const Slot& slot) {
   return {slot.base.load(std::memory_order_relaxed),
           slot.page_bytes.load(std::memory_order_relaxed)};
@@ -76,12 +83,14 @@ MappedMemory map_memory(int fd, FdEntry entry, std::uint64_t key) {
 
 }  // namespace
 
+MappedMemory known_memory_of(FdEntry entry, const proto::Endpoint& endpoint) {
+  const Slot* slot = find(key_of(entry, endpoint));
+  return slot == nullptr ? MappedMemory{} : found(*slot);
+}
+
 MappedMemory memory_of(int fd, FdEntry entry, const proto::Endpoint& endpoint) {
   const std::uint64_t key = key_of(entry, endpoint);
-  for (const Slot& slot : g_slots) {
-    const std::uint64_t known = slot.key.load(std::memory_order_acquire);
-    if (known == key) return found(slot);
-  }
+  if (const Slot* slot = find(key)) return found(*slot);
   if (g_claimed.load(std::memory_order_relaxed) >= kMaxMemories) return {};
   return map_memory(fd, entry, key);
 }

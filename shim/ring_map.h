@@ -14,10 +14,12 @@
 namespace vmbus::shim {
 
 struct MappedMemory {
-  std::byte* base = nullptr;  // null: it cannot be had
+  std::byte* base = nullptr;   // null: it cannot be had
   std::size_t page_bytes = 0;  // of the pages alone; the lanes follow
 };
 
+// The memory that `endpoint` names, if this process has it. Asks nobody, changes nothing.
+MappedMemory known_memory_of(FdEntry entry, const proto::Endpoint& endpoint);
 // The memory that `endpoint` names. May ask the daemon, once a memory.
 MappedMemory memory_of(int fd, FdEntry entry, const proto::Endpoint& endpoint);
 

@@ -92,13 +92,13 @@ long Socket::getpeername(sockaddr* address, socklen_t* length) const {
   return -store_truncated(address, room, length, endpoint_.peer_name.data(), endpoint_.peer_bytes);
 }
 
-long Socket::ioctl(unsigned long request) const {
+long Socket::ioctl(unsigned long request, void* argument) const {
   const bool connected = endpoint_.state == EndpointState::kConnected;
   const bool none = (endpoint_.quirks & proto::kQuirkNoIoctls) != 0;
   switch (request) {
     case FIONREAD:
       if (!none && (endpoint_.quirks & proto::kQuirkNoInq) != 0) return -ENOTTY;
-      return connected && !none ? kNotOurs : -EOPNOTSUPP;
+      return connected && !none ? count_unread(argument) : -EOPNOTSUPP;
     case TIOCOUTQ: {
       const bool counts = (endpoint_.quirks & proto::kQuirkCountsOutq) != 0;
       return connected && counts && !none ? kNotOurs : -EOPNOTSUPP;
@@ -110,6 +110,18 @@ long Socket::ioctl(unsigned long request) const {
     default:
       return kNotOurs;
   }
+}
+
+// What is in the carrier, and what is still in the ring behind it.
+long Socket::count_unread(void* argument) const {
+  DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
+  if (!direct) return kNotOurs;
+  const auto in_ring = static_cast<int>(direct.readable_bytes());
+  int in_carrier = 0;
+  const long result = real::call(SYS_ioctl, fd_, FIONREAD, &in_carrier);
+  if (result != 0) return result;
+  const int all = in_carrier + in_ring;
+  return -copy_to_program(argument, &all, sizeof all);
 }
 
 void Socket::raise_send_buffer() {

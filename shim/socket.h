@@ -46,7 +46,7 @@ class Socket {
   long shutdown(int how);
   long getsockname(sockaddr* address, socklen_t* length) const;
   long getpeername(sockaddr* address, socklen_t* length) const;
-  long ioctl(unsigned long request) const;
+  long ioctl(unsigned long request, void* argument) const;
 
   // ---- connect.cc, accept.cc: cancellation points; nothing is held while they wait ----
   long connect(const sockaddr* address, socklen_t length);
@@ -70,6 +70,10 @@ class Socket {
   long check_receive(std::size_t length, int flags);
   long check_send(std::size_t length, int flags, bool has_address);
   long after_receive(long result, int flags);
+  // Around the kernel's copying: bytes in the ring come to the carrier, sends are counted.
+  void bring_to_carrier();
+  void begin_carrier_send();
+  void end_carrier_send();
   long after_send(long result, int flags);
   // Between the parts of a send that waits: whether the next one can still be for this connection.
   bool takes_more();
@@ -95,6 +99,7 @@ class Socket {
   // Raises SO_SNDBUF of A once, after the daemon had lowered it for the time of connecting.
   void raise_send_buffer();
   bool daemon_hung_up() const;
+  long count_unread(void* argument) const;
   // large_send.cc. REQUIRES: check_send() let it pass.
   long send_large(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
   // Must this send go out part by part?

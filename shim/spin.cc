@@ -23,9 +23,9 @@ constexpr int kReceivesBeforePatience = 8;
 constexpr int kPatientPauses = 16;
 
 struct Experience {
-  int failures = 0;    // in a row
-  int skipped = 0;     // since the last try
-  int receives = 0;    // since this thread sent
+  int failures = 0;  // in a row
+  int skipped = 0;   // since the last try
+  int receives = 0;  // since this thread sent
 };
 constinit thread_local Experience t_experience;
 
@@ -47,9 +47,11 @@ int cpu_count() {
 // Plus one; 0: unknown.
 std::uint32_t this_cpu() {
   if (&__rseq_offset == nullptr || &__rseq_size == nullptr || __rseq_size == 0) return 0;
-  const char* area = static_cast<const char*>(__builtin_thread_pointer()) + __rseq_offset;
-  const auto cpu = static_cast<std::int32_t>(
-      __atomic_load_n(reinterpret_cast<const std::uint32_t*>(area + 4), __ATOMIC_RELAXED));
+  constexpr std::ptrdiff_t kCpuIdOffset = 4;  // struct rseq
+  auto* area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset + kCpuIdOffset;
+  // The kernel stores it, for this thread alone.
+  const ring::SharedCell cell(*reinterpret_cast<std::uint32_t*>(area));
+  const auto cpu = static_cast<std::int32_t>(cell.load_relaxed());
   return cpu < 0 ? 0 : static_cast<std::uint32_t>(cpu) + 1;
 }
 
@@ -61,10 +63,13 @@ void note_cpu(proto::Lane& lane) {
 }
 
 bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane) {
-  if (spin_limit_ns() == 0 || cpu_count() < 2) return false;
+  if (spin_limit_ns() == 0) return false;
   const std::uint32_t mine = this_cpu();
-  proto::Lane& peer = area.lane(proto::opposite_lane(lane));
-  if (mine != 0 && ring::SharedCell(peer.cpu).load_relaxed() == mine) return false;
+  const std::uint32_t peers =
+      ring::SharedCell(area.lane(proto::opposite_lane(lane)).cpu).load_relaxed();
+  // Each may be bound to a CPU of its own.
+  const bool known = mine != 0 && peers != 0;
+  if (known ? mine == peers : cpu_count() < 2) return false;
   Experience& seen = t_experience;
   if (seen.failures < kFailuresBeforeRest) return true;
   seen.skipped = (seen.skipped + 1) % kRestingTries;

@@ -23,8 +23,8 @@ inline void pause_cpu() {
 // This CPU, for the peer to see.
 void note_cpu(proto::Lane& lane);
 
-// Two CPUs at least are ours, the peer of this lane was last seen on another one (or nowhere), and spins
-// of this thread have not been in vain lately: after four it tries every sixteenth only.
+// The peer of this lane was last seen on another CPU (or nowhere, and more than one is ours), and spins of
+// this thread have not been in vain lately: after four it tries every sixteenth only.
 bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane);
 void note_spin(bool succeeded);
 void note_send();

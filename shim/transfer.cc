@@ -69,6 +69,18 @@ long Socket::check_receive(std::size_t length, int flags) {
   return verdict == kAskKernel ? kNotOurs : refuse(verdict);
 }
 
+void Socket::bring_to_carrier() {
+  if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.cool();
+}
+
+void Socket::begin_carrier_send() {
+  if (const DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.begin_carrier_send();
+}
+
+void Socket::end_carrier_send() {
+  if (const DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.end_carrier_send();
+}
+
 long Socket::after_receive(long result, int flags) {
   if (result > 0) {
     const bool peeked = (flags & MSG_PEEK) != 0;
@@ -200,7 +212,12 @@ long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool h
   if (const int error = measure(parts, count, &bytes)) return refuse(-error);
   const long checked = check_send(bytes, flags, has_address);
   if (checked != kNotOurs || !entry_.is_carrier()) return checked;
-  if (is_zerocopy(flags)) return send_zerocopy(parts, count, bytes, flags);
+  if (is_zerocopy(flags)) {
+    begin_carrier_send();
+    const long result = send_zerocopy(parts, count, bytes, flags);
+    end_carrier_send();
+    return result;
+  }
   if (ends_record(flags)) return transmit(parts, count, bytes, flags);
   return send_vector({parts, count, bytes}, flags);
 }

@@ -24,7 +24,8 @@ struct Window {
 };
 
 // Behind the first `skip` bytes: at most `limit`, and at most kWindowParts parts.
-inline Window window_of(const iovec* parts, std::size_t count, std::size_t skip, std::size_t limit) {
+inline Window window_of(const iovec* parts, std::size_t count, std::size_t skip,
+                        std::size_t limit) {
   Window window;
   for (std::size_t i = 0; i < count && limit > 0 && window.count < kWindowParts; ++i) {
     if (skip >= parts[i].iov_len) {

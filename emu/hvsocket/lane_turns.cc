@@ -66,6 +66,7 @@ bool Sockets::close_lane(Socket& socket, bool forced) {
     closed = lane.close(*socket.stream, is_client_, look == kForcedLooks);
   }
   if (!closed) return false;
+  counters_.add(Counter::kBytesDirect, lane.bytes_in() + lane.bytes_out());
   socket.bytes_received += lane.bytes_in();
   socket.bytes_sent += lane.bytes_out();
   lane.memory().lane_directory().assign(lane.index(), 0);

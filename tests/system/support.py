@@ -134,6 +134,9 @@ def clean_environment(**variables):
     """Ours, without what would lead a program to another bus, shim or Python package."""
     kept = {name: value for name, value in os.environ.items()
             if name in OURS or not name.startswith(("VMBUS_", "LD_", "PYTHON"))}
+    # A whole run of the tests, in another mode than the default one.
+    if mode := os.environ.get("VMBUS_TEST_MODE"):
+        kept["VMBUS_MODE"] = mode
     kept["PYTHONDONTWRITEBYTECODE"] = kept["PYTHONUNBUFFERED"] = "1"
     return {**kept, **variables}
 

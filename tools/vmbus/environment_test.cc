@@ -47,8 +47,8 @@ TEST(CheckEnvironment, ABadValueIsNamedWithTheLegalOnes) {
 }
 
 TEST(CheckEnvironment, EachVariableIsLookedAt) {
-  for (const char* name : {"VMBUS_MODE", "VMBUS_SPIN_US", "VMBUS_PROFILE", "VMBUS_QUIRKS", "VMBUS_LOG", "VMBUS_LOOP",
-                           "VMBUS_DAEMON", "VMBUS_PYTHON"}) {
+  for (const char* name : {"VMBUS_MODE", "VMBUS_SPIN_US", "VMBUS_PROFILE", "VMBUS_QUIRKS",
+                           "VMBUS_LOG", "VMBUS_LOOP", "VMBUS_DAEMON", "VMBUS_PYTHON"}) {
     const auto checked = check_environment(lookup_in({{name, "nonsense"}}));
     ASSERT_FALSE(checked) << name;
     EXPECT_EQ(checked.error().exit_status, kExitUsage) << name;

@@ -159,7 +159,10 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int* exit_s
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false)
       ->take_all();
-  subcommand->add_option("--mode", options->mode, "How data travels: pump (through the daemon), ring (programs also work the rings themselves), auto")
+  subcommand
+      ->add_option("--mode", options->mode,
+                   "How data travels: pump (through the daemon), ring (programs also work the "
+                   "rings themselves), auto")
       ->type_name("MODE")
       ->check(CLI::IsMember(kModes));
   subcommand->add_option("--vm", options->vms, "A guest that must exist (repeatable)")
