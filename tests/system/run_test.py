@@ -261,6 +261,24 @@ print(listener.accept()[0].recv(64).decode(), end="", flush=True)
         self.assertFalse(os.path.exists(os.path.dirname(path)))
 
 
+class Names(support.BusTest):
+    """A program may be called anything; `vmbus ps` shows what can be shown."""
+
+    SLEEPER = (f"import socket; s = socket.socket(socket.AF_VSOCK); s.bind((0xffffffff, {PORT}));"
+               "s.listen(); print('up', flush=True); input()")
+
+    def test_in_any_encoding(self):
+        for name, shown in ((b"caf\xe9", "caf?"), ("caf\u00e9".encode(), "caf\u00e9"),
+                            (("x" * 62 + "\u00e9").encode(), "x" * 62 + "?"),
+                            (b"\x1b[2J", "?[2J")):
+            with self.subTest(name):
+                program = self.bus.start("/bin/bash", "-c", 'exec -a "$0" "$@"', name, PYTHON, "-c",
+                                         self.SLEEPER)
+                program.wait_for_output(b"up")
+                self.assertEqual([row["program"] for row in self.bus.sockets()], [shown])
+                program.check(b"\n")
+
+
 class Device(support.BusTest):
     """/dev/vsock answers with the guest's CID, whether or not the machine has such a node."""
 

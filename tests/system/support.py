@@ -142,7 +142,7 @@ class Program:
     """A started program. Output goes to files, so it never waits for a reader."""
 
     def __init__(self, test, command, environment, **options):
-        self.command = [str(word) for word in command]
+        self.command = [word if isinstance(word, bytes) else str(word) for word in command]
         self._output, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         options = {"stdin": subprocess.PIPE, "stdout": self._output, "stderr": self._errors,
                    "start_new_session": True, **options}
@@ -203,7 +203,8 @@ class Program:
                     file.close()
 
     def __str__(self):
-        return (f"{' '.join(self.command)[:300]}\n--- output: {self.output[-2000:]!r}"
+        words = " ".join(os.fsdecode(word) for word in self.command)
+        return (f"{ascii(words)[:300]}\n--- output: {self.output[-2000:]!r}"
                 f"\n--- errors: {self.errors[-2000:].decode(errors='replace')}")
 
 
