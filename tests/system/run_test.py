@@ -251,6 +251,13 @@ print(listener.accept()[0].recv(64).decode(), end="", flush=True)
         self.assertFalse(self.bus.json("status")["running"])
 
 
+    def test_one_inside_another_leaves_nothing_either(self):
+        # Both daemons leave at the same time, in either order.
+        for _ in range(20):
+            self.bus.start(VMBUS, "run", "--private", "--", "/bin/true",
+                           options=["--private"]).check()
+        support.wait_until(lambda: not os.listdir(self.bus.directory), "an empty directory")
+
     def test_a_guest_added_to_it_does_not_outlive_the_command(self):
         script = f"{VMBUS} vm add db && echo $VMBUS_SOCKET && {VMBUS} status --json"
         program = self.bus.start("/bin/sh", "-c", script, options=["--private"])
