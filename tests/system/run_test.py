@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 
@@ -266,6 +267,28 @@ print(listener.accept()[0].recv(64).decode(), end="", flush=True)
         self.assertEqual([guest["name"] for guest in report["guests"]], ["guest", "db"])
         self.assertTrue(support.wait_for_end(report["pid"]))
         self.assertFalse(os.path.exists(os.path.dirname(path)))
+
+
+class OddPaths(support.BusTest):
+
+    def test_a_colon_in_the_path_of_the_installation(self):
+        tree = self.bus.directory / "co:lon, and blanks"
+        for part in ("bin", "lib"):
+            (tree / part).mkdir(parents=True)
+        for program in ("vmbus", "vmbusd"):
+            shutil.copy(support.BIN / program, tree / "bin")
+        (tree / "lib" / "vmbus").mkdir()
+        shutil.copy(SHIM, tree / "lib" / "vmbus")
+        shutil.copytree(support.ROOT / "tools" / "python", tree / "lib" / "vmbus" / "python")
+        code = ("import socket\n"
+                "socket.socket(socket.AF_HYPERV, socket.SOCK_STREAM, socket.HV_PROTOCOL_RAW)\n"
+                "print('made')")
+        command = [support.guard(), tree / "bin" / "vmbus", "run", "--private", "--"]
+        inner = [tree / "bin" / "vmbus", "run", "--private", "--"]
+        for words in (command, command + inner):
+            program = Program(self, [*words, PYTHON, "-c", code], self.bus.environment())
+            self.assertEqual((program.check(), program.errors), (b"made\n", b""))
+        support.wait_until(lambda: not list(self.bus.directory.glob("private-*")), "the buses' end")
 
 
 class Names(support.BusTest):

@@ -66,7 +66,8 @@ Outcome<RunBus> open_bus(const Options& options) {
 Outcome<Surroundings> survey(const Options& options, const std::string& command, RunBus* bus) {
   const auto installation = find_installation(own_executable());
   if (!installation) return tl::make_unexpected(installation.error());
-  const auto shim = preloadable(installation->shim, bus->usual.directory());
+  const std::string links = client::lasting_directory(bus->path);
+  const auto shim = preloadable(installation->shim, links);
   if (!shim) return tl::make_unexpected(shim.error());
   const std::string partition =
       options.partition.empty() ? variable("VMBUS_PARTITION") : options.partition;
@@ -83,7 +84,9 @@ Outcome<Surroundings> survey(const Options& options, const std::string& command,
   surroundings.mode = options.mode;
   surroundings.shim = *shim;
   if (!options.no_python && variable("VMBUS_PYTHON") != "0") {
-    surroundings.python_site = installation->python_site;
+    const auto site = importable(installation->python_site, links);
+    if (!site) return tl::make_unexpected(site.error());
+    surroundings.python_site = *site;
   }
   if (const auto path = find_program(command, std::getenv("PATH"))) {
     const Program program = inspect_program(*path);
