@@ -172,6 +172,15 @@ class Guests(support.BusTest):
         self.assertEqual(self.bus.vmbus("vm", "remove", "bsd").returncode, 0)
         self.assertEqual(self.guests().keys(), {"guest", "second"})
 
+    def test_of_a_command_that_cannot_run_none_stays(self):
+        for command in (("--vm", "x,cid=9", "--vm", "y,cid=9", "--", "true"),
+                        ("--vm", "x,cid=9", "--as", "nobody", "--", "true"),
+                        ("--vm", "x,cid=9", "--", "/no/such/program")):
+            with self.subTest(command), self.bus.held():
+                self.assertIn(self.bus.vmbus("run", *command).returncode, (2, 125, 127))
+                self.assertEqual(self.guests().keys(), {"guest"})
+        support.wait_until(lambda: not self.bus.json("status")["running"], "the daemon's end")
+
     def test_what_is_in_use_or_not_there(self):
         self.bus.add_guest("second", "--cid", "9")
         vm_id = self.guests()["second"]["vm_id"]

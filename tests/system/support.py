@@ -258,6 +258,14 @@ class Bus:
     def wait_for_sockets(self, count):
         wait_until(lambda: len(self.sockets()) == count, f"{count} sockets")
 
+    @contextlib.contextmanager
+    def held(self):
+        """A user of the bus, so that its daemon is there meanwhile."""
+        holder = self.start("/bin/sh", "-c", "echo here; read line")
+        holder.wait_for_output(b"here")
+        yield
+        holder.check(b"\n")
+
     # --- programs on it
 
     def start(self, *command, as_=None, options=(), environment=None, **popen):

@@ -125,9 +125,15 @@ Failure run(const Options& options, const std::vector<std::string>& command) {
   auto bus = open_bus(options);
   if (!bus) return bus.error();
   const auto surroundings = survey(options, command[0], &*bus);
-  if (!surroundings) return surroundings.error();
-  leave_to_command(bus->connection);
-  return replace_by(command, *surroundings);
+  Failure failure;
+  if (surroundings) {
+    leave_to_command(bus->connection);
+    failure = replace_by(command, *surroundings);
+  } else {
+    failure = surroundings.error();
+  }
+  take_back(*bus);
+  return failure;
 }
 
 // The command is split off before parsing, so the parser does not know of it.

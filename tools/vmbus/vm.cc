@@ -43,10 +43,7 @@ Outcome<void> list(client::Connection& bus, bool json) {
 }
 
 Outcome<void> remove(client::Connection& bus, const std::string& name, bool force) {
-  control::Request request;
-  request.mutable_vm_remove()->set_name(name);
-  request.mutable_vm_remove()->set_force(force);
-  const auto reply = ask(bus, request);
+  const auto reply = ask(bus, remove_request(name, force));
   if (!reply) return tl::make_unexpected(reply.error());
   return {};
 }

@@ -55,6 +55,13 @@ control::Request add_request(const VmSpec& spec) {
   return request;
 }
 
+control::Request remove_request(const std::string& name, bool force) {
+  control::Request request;
+  request.mutable_vm_remove()->set_name(name);
+  request.mutable_vm_remove()->set_force(force);
+  return request;
+}
+
 bool fits(const control::StatusReport::Guest& guest, const VmSpec& spec) {
   return guest.name() == spec.name && (spec.cid == 0 || guest.cid() == spec.cid) &&
          (spec.vm_id.empty() ||

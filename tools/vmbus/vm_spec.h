@@ -23,6 +23,7 @@ struct VmSpec {
 Outcome<VmSpec> parse_vm_spec(std::string_view text);
 
 control::Request add_request(const VmSpec& spec);
+control::Request remove_request(const std::string& name, bool force = false);
 
 // Whether the guest is what `spec` asks for; what it leaves open may be anything.
 bool fits(const control::StatusReport::Guest& guest, const VmSpec& spec);
