@@ -285,6 +285,10 @@ class BadValues(support.BusTest):
         ("vm", "add", "x", "--cid", "2"), ("vm", "add", "x", "--cid", "-1"),
         ("vm", "add", "x", "--cid", "4294967295"), ("vm", "add", "x", "--cid", "4294967296"), ("vm", "add", "x", "--id", "odd"),
         ("vm", "add", "x", "--flavour", "beos"), ("vm", "add", "host"),
+        ("vm", "add", b"\xff"), ("vm", "add", "x", "--id", b"\xff"),
+        ("vm", "add", "x", "--flavour", b"\xff"), ("vm", "remove", b"\xff"),
+        ("messages", "--guest", b"\xff"), ("run", "--vm", b"\xff", "--", "true"),
+        ("run", "--as", b"\xff", "--", "true"),
         ("messages", "--connection", "third"), ("messages", "--relid", "odd"), ("ps", "extra"))
     VARIABLES = {"VMBUS_MODE": "ring", "VMBUS_PROFILE": "odd", "VMBUS_QUIRKS": "odd", "VMBUS_LOG": "loud",
                  "VMBUS_PARTITION": "nobody", "VMBUS_SOCKET": "relative", "VMBUS_PYTHON": "7",
@@ -300,6 +304,12 @@ class BadValues(support.BusTest):
             with self.subTest(command):
                 program = Program(self, [support.VMBUS, *command], self.bus.environment())
                 self.check(program, "vmbus: ")
+
+    def test_a_bad_name_starts_no_daemon(self):
+        for command in (("vm", "add", b"\xff"), ("vm", "add", "a b"), ("run", "--vm", "a b", "--", "true")):
+            with self.subTest(command):
+                self.assertEqual(self.bus.vmbus(*command).returncode, 2)
+                self.assertFalse(os.path.exists(self.bus.socket + ".lock"))
 
     def test_a_cid_is_told_the_range_and_where_to_read_on(self):
         for cid in ("2", "-1", "4294967296"):

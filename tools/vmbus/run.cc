@@ -16,6 +16,7 @@
 #include "tools/vmbus/profile_arguments.h"
 #include "tools/vmbus/program.h"
 #include "tools/vmbus/run_bus.h"
+#include "tools/vmbus/vm_spec.h"
 
 namespace vmbus::tools {
 namespace {
@@ -56,6 +57,10 @@ std::string variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+std::string partition_for(const Options& options) {
+  return options.partition.empty() ? variable("VMBUS_PARTITION") : options.partition;
+}
+
 Outcome<RunBus> open_bus(const Options& options) {
   const auto path = bus_path(options.socket);
   if (!path) return tl::make_unexpected(path.error());
@@ -69,9 +74,7 @@ Outcome<Surroundings> survey(const Options& options, const std::string& command,
   const std::string links = client::lasting_directory(bus->path);
   const auto shim = preloadable(installation->shim, links);
   if (!shim) return tl::make_unexpected(shim.error());
-  const std::string partition =
-      options.partition.empty() ? variable("VMBUS_PARTITION") : options.partition;
-  const auto guest = guest_of(bus->connection, partition);
+  const auto guest = guest_of(bus->connection, partition_for(options));
   if (!guest) return tl::make_unexpected(guest.error());
 
   Surroundings surroundings;
@@ -122,6 +125,10 @@ Failure run(const Options& options, const std::vector<std::string>& command) {
   if (command.empty()) return {kExitUsage, "run: no command; try: vmbus run -- COMMAND..."};
   if (const auto checked = check_environment(::getenv); !checked) return checked.error();
   if (const auto checked = check_rules(options); !checked) return checked.error();
+  const std::string partition = partition_for(options);
+  if (is_a_guest(partition)) {
+    if (const auto checked = check_name(partition); !checked) return checked.error();
+  }
   auto bus = open_bus(options);
   if (!bus) return bus.error();
   const auto surroundings = survey(options, command[0], &*bus);

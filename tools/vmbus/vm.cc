@@ -61,6 +61,10 @@ void add_add(CLI::App& vm, const SharedOptions& options, int* exit_status) {
   subcommand->add_option("--flavour", options->spec.flavour, "Its kind: linux, freebsd or wsl")
       ->type_name("FLAVOUR");
   subcommand->callback([options, exit_status] {
+    if (const auto checked = check_spec(options->spec); !checked) {
+      *exit_status = complain(checked.error());
+      return;
+    }
     *exit_status = with_started_bus(
         options->socket, [&](client::Connection& bus) { return add(bus, options->spec); });
   });
@@ -85,6 +89,10 @@ void add_remove(CLI::App& vm, const SharedOptions& options, int* exit_status) {
   subcommand->add_option("name", options->spec.name, "The guest's name")->required();
   subcommand->add_flag("--force", options->force, "End its connections first");
   subcommand->callback([options, exit_status] {
+    if (const auto checked = check_name(options->spec.name); !checked) {
+      *exit_status = complain(checked.error());
+      return;
+    }
     *exit_status = with_bus(options->socket, [&](client::Connection& bus) {
       return remove(bus, options->spec.name, options->force);
     });
