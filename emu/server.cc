@@ -30,6 +30,10 @@ HandlerReply error_reply(int error, std::string explanation = {}) {
   return reply;
 }
 
+HandlerReply no_such_guest(const std::string& name) {
+  return error_reply(ENOENT, fmt::format("no guest is called \"{}\": see `vmbus vm list`", name));
+}
+
 HandlerReply report_reply(const google::protobuf::MessageLite& report) {
   auto file = make_report_file(report);
   if (!file) return error_reply(file.error(), "the report's memory could not be had");
@@ -176,8 +180,7 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::kGetSockets:
       return report_reply(report_sockets(sockets_));
     case Body::kGetMessages:
-      return report_reply(report_messages(messages_, request.get_messages().guest(),
-                                          request.get_messages().relid(), steady_ns(started_)));
+      return messages(request.get_messages());
     case Body::kVmAdd:
       return add_guest(request.vm_add());
     case Body::kVmList:
@@ -267,6 +270,14 @@ HandlerReply Server::status() const {
   return report_reply(report);
 }
 
+// What a removed guest left in the log can still be asked for.
+HandlerReply Server::messages(const control::GetMessages& call) const {
+  if (!call.guest().empty() && sockets_.guests().find(call.guest()) == nullptr &&
+      !messages_.has_any_of(call.guest()))
+    return no_such_guest(call.guest());
+  return report_reply(report_messages(messages_, call.guest(), call.relid(), steady_ns(started_)));
+}
+
 HandlerReply Server::list_guests() const {
   control::VmReport report;
   report_guests(sockets_, report.mutable_guests());
@@ -284,10 +295,7 @@ HandlerReply Server::add_guest(const control::VmAdd& call) {
 
 HandlerReply Server::remove_guest(const control::VmRemove& call) {
   Guest* guest = sockets_.guests().find(call.name());
-  if (guest == nullptr) {
-    return error_reply(ENOENT,
-                       fmt::format("no guest is called \"{}\": see `vmbus vm list`", call.name()));
-  }
+  if (guest == nullptr) return no_such_guest(call.name());
   if (guest == &sockets_.guests().default_guest()) {
     return error_reply(EPERM,
                        fmt::format("\"{}\" cannot be removed: every bus has it", call.name()));

@@ -51,6 +51,7 @@ class Server final : public ControlHandler {
   static int map_memory(const Socket& socket, HandlerReply& reply);
   HandlerReply on_socket(Socket& socket, int a, const control::Request& request);
   HandlerReply status() const;
+  HandlerReply messages(const control::GetMessages& call) const;
   HandlerReply add_guest(const control::VmAdd& call);
   HandlerReply list_guests() const;
   HandlerReply remove_guest(const control::VmRemove& call);

@@ -131,10 +131,12 @@ class Reports(support.BusTest):
         for kind in ("first", "last"):
             text = self.bus.vmbus("messages", "--connection", kind).stdout
             self.assertIn("RELID_RELEASED", text)
-        for option, value, wanted in (("--guest", "guest", len(messages)), ("--guest", "other", 0),
-                                      ("--relid", "9", 0)):
+        for option, value, wanted in (("--guest", "guest", len(messages)), ("--relid", "9", 0)):
             chosen = self.bus.json("messages", option, value)["messages"]
             self.assertEqual(len(chosen), wanted, (option, value))
+        unknown = self.bus.vmbus("messages", "--guest", "other")
+        self.assertEqual((unknown.returncode, unknown.stdout), (1, ""))
+        self.assertIn('no guest is called "other"', unknown.stderr)
 
     def finished_messages(self):
         messages = self.bus.json("messages")["messages"]
@@ -171,6 +173,19 @@ class Guests(support.BusTest):
         self.assertIn(vm_id, self.bus.vmbus("vm", "list").stdout)
         self.assertEqual(self.bus.vmbus("vm", "remove", "bsd").returncode, 0)
         self.assertEqual(self.guests().keys(), {"guest", "second"})
+
+    def test_messages_of_a_removed_guest_can_still_be_read(self):
+        self.bus.add_guest("second", "--cid", "9")
+        code = (f"import socket; s = socket.socket(socket.AF_VSOCK); s.bind((2, {PORT}));"
+                "s.listen(); print('up', flush=True); s.accept(); s.accept()")
+        server = self.bus.python(code, as_="host")
+        server.wait_for_output(b"up")
+        dial = f"import socket; socket.socket(socket.AF_VSOCK).connect((2, {PORT}))"
+        self.bus.python(dial, as_="second").check()
+        self.assertEqual(self.bus.vmbus("vm", "remove", "second", "--force").returncode, 0)
+        self.assertGreater(len(self.bus.json("messages", "--guest", "second")["messages"]), 0)
+        self.bus.python(dial, as_="guest").check()
+        server.check()
 
     def test_of_a_command_that_cannot_run_none_stays(self):
         for command in (("--vm", "x,cid=9", "--vm", "y,cid=9", "--", "true"),
