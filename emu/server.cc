@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -83,7 +84,9 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::create(const DaemonOp
   if (auto added = guests.add(first); !added) return tl::unexpected(added.error());
   for (const GuestSpec& spec : options.guests) {
     if (spec.name == kDefaultGuestName) continue;
-    if (auto added = guests.add(spec); !added) return tl::unexpected(added.error());
+    auto added = guests.add(spec);
+    if (!added) return tl::unexpected(added.error());
+    (*added)->permanent = !options.leave_when_idle;
   }
   server->sockets_.registry().set_default_cid(guests.default_guest().config().cid);
   return server;
@@ -124,13 +127,14 @@ void Server::on_client_gone(const Client& client) {
 void Server::leave_if_idle() {
   if (!options_.leave_when_idle || control_ == nullptr) return;
   loop_.post([this] {
-    // A private bus is its command's, whatever that adds to it: nobody else could ever end it.
-    bool kept = false;
-    for (const auto& guest : sockets_.guests().all()) kept |= guest->permanent;
-    kept &= !client::is_private_bus(options_.bus);
-    const bool used = kept || control_->connections() != 0 || !sockets_.all().empty();
+    const bool used = kept_by_guests() || control_->connections() != 0 || !sockets_.all().empty();
     if (!used && directory_->leave_if_unused()) loop_.stop();
   });
+}
+
+bool Server::kept_by_guests() const {
+  return std::ranges::any_of(sockets_.guests().all(),
+                             [](const auto& guest) { return guest->permanent; });
 }
 
 // ---- requests -----------------------------------------------------------------------------------
@@ -260,7 +264,8 @@ HandlerReply Server::status() const {
   report.set_loop_reason(loop_.reason());
   report.set_clients(static_cast<std::uint32_t>(control_->connections()));
   report.set_sockets(static_cast<std::uint32_t>(sockets_.all().size()));
-  report.set_stays(!options_.leave_when_idle);
+  report.set_kept_by_guests(options_.leave_when_idle && kept_by_guests());
+  report.set_stays(!options_.leave_when_idle || report.kept_by_guests());
   report_guests(sockets_, report.mutable_guests());
   report_counters(counters_, &report);
   report.set_descriptors(count_descriptors());
@@ -289,7 +294,8 @@ HandlerReply Server::add_guest(const control::VmAdd& call) {
   if (!spec) return error_reply(EINVAL, spec.error());
   auto guest = sockets_.guests().add(*spec);
   if (!guest) return error_reply(EEXIST, guest.error());
-  (*guest)->permanent = true;
+  // A private bus is its command's, whatever that adds to it: nobody else could ever end it.
+  (*guest)->permanent = !client::is_private_bus(options_.bus);
   return list_guests();
 }
 

@@ -56,6 +56,7 @@ class Server final : public ControlHandler {
   HandlerReply list_guests() const;
   HandlerReply remove_guest(const control::VmRemove& call);
   void withdraw_guest(Guest& guest);
+  bool kept_by_guests() const;
   void leave_if_idle();
 
   DaemonOptions options_;

@@ -174,6 +174,16 @@ class Guests(support.BusTest):
         self.assertEqual(self.bus.vmbus("vm", "remove", "bsd").returncode, 0)
         self.assertEqual(self.guests().keys(), {"guest", "second"})
 
+    def test_those_that_stay_are_permanent_and_keep_the_daemon(self):
+        self.bus.add_guest("second")
+        self.assertEqual({name: guest["permanent"] for name, guest in self.guests().items()},
+                         {"guest": True, "second": True})
+        self.assertTrue(self.bus.json("status")["stays"])
+        self.assertIn("vmbus vm remove", self.bus.vmbus("status").stdout.splitlines()[1])
+        with self.bus.held():
+            self.assertEqual(self.bus.vmbus("vm", "remove", "second").returncode, 0)
+            self.assertFalse(self.bus.json("status")["stays"])
+
     def test_messages_of_a_removed_guest_can_still_be_read(self):
         self.bus.add_guest("second", "--cid", "9")
         code = (f"import socket; s = socket.socket(socket.AF_VSOCK); s.bind((2, {PORT}));"
