@@ -239,6 +239,17 @@ class Guests(support.BusTest):
                          {"running": False, "socket_path": self.bus.socket})
 
 
+    def test_where_a_bus_cannot_be(self):
+        with open(self.bus.socket, "w", encoding="utf-8"):
+            self.assertFalse(self.bus.json("status")["running"])
+            self.assertIn("is a file", self.bus.vmbus("status", "--json").stderr)
+            for arguments in (("status",), ("vm", "list"), ("vm", "add", "x")):
+                with self.subTest(arguments):
+                    self.refused(1, f"{self.bus.socket} is a file", *arguments)
+            self.refused(125, f"{self.bus.socket} is a file", "run", "--", "true")
+        os.unlink(self.bus.socket)
+
+
 class Profiles(support.BusTest):
     """--profile and --quirk reach the sockets; `vmbus profiles` shows the table they are from."""
 

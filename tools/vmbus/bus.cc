@@ -75,6 +75,7 @@ int report_from_bus(const std::string& socket, bool json, const UseBus& use) {
     print(not_running_json(path->socket));
     return kExitFailed;
   }
+  if (!bus && json && client::is_no_socket(bus.error())) print(not_running_json(path->socket));
   return finish(bus ? use(*bus) : refused(bus.error()));
 }
 
