@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "emu/fd_reserve.h"
 #include "emu/log.h"
 #include "emu/report_file.h"
 #include "emu/reports.h"
@@ -128,7 +128,9 @@ void Server::leave_if_idle() {
   if (!options_.leave_when_idle || control_ == nullptr) return;
   loop_.post([this] {
     const bool used = kept_by_guests() || control_->connections() != 0 || !sockets_.all().empty();
-    if (!used && directory_->leave_if_unused()) loop_.stop();
+    if (used) return;
+    const FdReserve::Loan for_the_lock(control_->reserve());
+    if (directory_->leave_if_unused()) loop_.stop();
   });
 }
 
@@ -269,9 +271,7 @@ HandlerReply Server::status() const {
   report_guests(sockets_, report.mutable_guests());
   report_counters(counters_, &report);
   report.set_descriptors(count_descriptors());
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  report.set_descriptor_limit(static_cast<std::uint32_t>(limit.rlim_cur));
+  report.set_descriptor_limit(static_cast<std::uint32_t>(descriptor_limit()));
   return report_reply(report);
 }
 
