@@ -415,6 +415,10 @@ class Output(support.BusTest):
 
 class Help(unittest.TestCase):
 
+    def test_names_what_takes_the_family_from_python(self):
+        program = Program(self, [support.VMBUS, "run", "--help"], support.clean_environment())
+        self.assertIn(b"-I`, -E and -S", program.check())
+
     def test_teaches_with_examples(self):
         for command in ((), ("run",), ("status",), ("ps",), ("stop",), ("messages",), ("profiles",), ("vm",),
                         ("vm", "add"), ("vm", "list"), ("vm", "remove")):

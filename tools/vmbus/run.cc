@@ -28,8 +28,8 @@ cannot be run, is not found.
 
 COMMAND's environment: VMBUS_SOCKET (its bus), VMBUS_VM_ID and VMBUS_CID (of the guest it is, or else of
 the default guest), LD_PRELOAD (the shim), PYTHONPATH (AF_HYPERV for Python), VMBUS_PARTITION,
-VMBUS_PROFILE, VMBUS_QUIRKS and VMBUS_MODE (as the options say). `python3 -I` and -E ignore PYTHONPATH
-and have no AF_HYPERV; AF_VSOCK they have.
+VMBUS_PROFILE, VMBUS_QUIRKS and VMBUS_MODE (as the options say). `python3 -I`, -E and -S leave out what
+PYTHONPATH brings and have no AF_HYPERV; AF_VSOCK they have.
 
 Examples:
   vmbus run -- python3 guest_server.py        AF_VSOCK here is the default guest's
