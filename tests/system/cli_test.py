@@ -142,6 +142,15 @@ class Reports(support.BusTest):
         messages = self.bus.json("messages")["messages"]
         return messages if messages[-1]["name"] == "RELID_RELEASED" else None
 
+    def test_a_path_in_any_encoding(self):
+        path = os.fsencode(self.bus.directory) + b"/caf\xe9/bus"
+        for command in (("status", "--json"), ("run", "--", support.VMBUS, "status", "--json")):
+            command = (command[0], "--socket", path, *command[1:])
+            program = Program(self, [support.VMBUS, *command], self.bus.environment())
+            program.finish()
+            self.assertEqual(program.errors, b"")
+            self.assertTrue(json.loads(program.output)["socket_path"].endswith("/caf\ufffd/bus"))
+
     def test_stop(self):
         self.assertEqual(self.bus.vmbus("stop").returncode, 0)
         self.assertEqual(self.daemon.finish(), 0)
