@@ -91,9 +91,11 @@ tl::expected<BusDirectory, std::string> BusDirectory::claim(client::BusPath bus,
 }
 
 bool BusDirectory::leave_if_unused() {
-  // A starter that holds the lock is about to connect to us.
+  // A starter that holds the lock is about to connect to us. Where there can be no lock (the
+  // directory was removed, the descriptors are used up) we go without: we would stay for ever.
   const auto lock = client::lock_bus(bus_, std::chrono::milliseconds(0));
-  if (!lock || somebody_waits(listener_.get())) return false;
+  const bool taken = !lock && lock.error().code == EWOULDBLOCK;
+  if (taken || somebody_waits(listener_.get())) return false;
   remove_socket();
   listener_.reset();
   return true;

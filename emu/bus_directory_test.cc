@@ -134,6 +134,13 @@ TEST_F(BusDirectoryTest, StaysWhileAStarterHoldsTheLock) {
   EXPECT_TRUE(directory->leave_if_unused());
 }
 
+TEST_F(BusDirectoryTest, LeavesWhereTheLockCannotBeHad) {
+  auto directory = BusDirectory::claim(bus_, LockHolder::kUs);
+  ASSERT_TRUE(directory);
+  std::filesystem::remove_all(root_);
+  EXPECT_TRUE(directory->leave_if_unused());
+}
+
 TEST_F(BusDirectoryTest, DoesNotRemoveTheSocketOfItsSuccessor) {
   auto first = BusDirectory::claim(bus_, LockHolder::kUs);
   ASSERT_TRUE(first);

@@ -171,9 +171,10 @@ TEST_F(ControlClientsTest, AFullTableStillServesNewClientsAndCarriers) {
 
 TEST_F(ControlClientsTest, ClientsThatTheReserveHasNoRoomForAreAcceptedLater) {
   handler_.welcome_attaches = false;
+  const std::size_t reserved = server_->reserve().held();
   std::vector<OwnedFd> sockets;
-  sockets.reserve(ControlServer::kReservedDescriptors);
-  for (std::size_t i = 0; i < ControlServer::kReservedDescriptors; ++i) sockets.push_back(dial());
+  sockets.reserve(reserved);
+  for (std::size_t i = 0; i < reserved; ++i) sockets.push_back(dial());
   {
     const FullTable full;
     settle();

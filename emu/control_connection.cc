@@ -2,9 +2,9 @@
 
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 
+#include "emu/client/printable.h"
 #include "emu/client/record.h"
 
 namespace vmbus::emu {
@@ -16,7 +16,7 @@ constexpr std::size_t kMaxExplanationBytes = 255;  // control.options: what the 
 std::string encode(control::Reply& message) {
   message.set_answered(true);
   if (message.explanation().size() > kMaxExplanationBytes)
-    message.mutable_explanation()->resize(kMaxExplanationBytes);
+    message.set_explanation(client::printable(message.explanation(), kMaxExplanationBytes));
   return message.SerializeAsString();
 }
 
@@ -31,10 +31,7 @@ control::Reply reply_without_attachment() {
 }  // namespace
 
 void ControlConnection::set_program(std::string_view program) {
-  client_.program = program.substr(0, kMaxProgramBytes);
-  std::replace_if(
-      client_.program.begin(), client_.program.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  client_.program = client::printable(program, kMaxProgramBytes);
 }
 
 tl::expected<ReceivedRequest, int> ControlConnection::receive(std::span<char> buffer) {

@@ -82,7 +82,7 @@ ControlServer::ControlServer(EventLoop& loop, int listener, ControlHandler& hand
       handler_(handler),
       counters_(counters),
       owner_(owner),
-      reserve_(kReservedDescriptors),
+      reserve_(reserve_size(descriptor_limit())),
       listener_watch_(
           loop_.watch(listener_, EPOLLIN, [this](std::uint32_t) { accept_waiting(); })) {}
 

@@ -10,7 +10,7 @@
 //             sends kMaxBadRequests bad ones, is closed. (So two ends of control connections that a
 //             liar ties together do not answer each other for ever.)
 // Descriptors Whatever arrives unasked is closed before anything else happens.
-// Full table  32 descriptors are held back for this work (fd_reserve.h).
+// Full table  Some descriptors are held back for this work (fd_reserve.h).
 // Threads     The loop thread. REQUIRES: the loop does not turn once this is destroyed.
 #ifndef VMBUS_EMU_CONTROL_SERVER_H_
 #define VMBUS_EMU_CONTROL_SERVER_H_
@@ -49,7 +49,6 @@ class ControlHandler {
 class ControlServer {
  public:
   static constexpr std::uint32_t kMaxBadRequests = 64;
-  static constexpr std::size_t kReservedDescriptors = 32;
 
   // `listener` stays the caller's. `owner`: whose programs may connect.
   ControlServer(EventLoop& loop, int listener, ControlHandler& handler, Counters& counters,
@@ -62,6 +61,7 @@ class ControlServer {
   std::size_t connections() const { return connections_.size(); }
   // Is that the number of a client that is there?
   bool has_client(std::uint64_t id) const { return connections_.contains(ClientId{id}); }
+  FdReserve& reserve() { return reserve_; }
 
  private:
   void accept_waiting();

@@ -56,6 +56,14 @@ TEST_F(ControlServerTest, AProgramsNameIsMadeFitForATerminal) {
   EXPECT_EQ(name.size(), 63U);
 }
 
+TEST_F(ControlServerTest, AProgramsNameMayBeInAnyEncoding) {
+  const OwnedFd latin = greeted("caf\xe9");
+  const OwnedFd cut = greeted(std::string(62, 'x') + "\u00e9");
+  ASSERT_EQ(handler_.welcomed.size(), 2U);
+  EXPECT_EQ(handler_.welcomed[0].program, "caf?");
+  EXPECT_EQ(handler_.welcomed[1].program, std::string(62, 'x'));
+}
+
 TEST_F(ControlServerTest, AnotherUserIsRefusedAndCounted) {
   start(::geteuid() + 1);
   const OwnedFd socket = dial();
@@ -158,6 +166,15 @@ TEST_F(ControlServerTest, ALongExplanationIsCutToWhatTheShimHolds) {
   };
   const OwnedFd socket = greeted();
   EXPECT_EQ(ask(socket, get_status()).reply.explanation().size(), 255U);
+}
+
+TEST_F(ControlServerTest, ALongExplanationIsNotCutWithinACharacter) {
+  handler_.respond = [](HandlerReply& reply) {
+    reply.message.set_error(EINVAL);
+    reply.message.set_explanation(std::string(254, 'x') + "\u00e9");
+  };
+  const OwnedFd socket = greeted();
+  EXPECT_EQ(ask(socket, get_status()).reply.explanation(), std::string(254, 'x'));
 }
 
 }  // namespace

@@ -2,10 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include <utility>
 
 namespace vmbus::emu {
+
+std::size_t descriptor_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
 
 FdReserve::FdReserve(std::size_t size) : size_(size), original_(::eventfd(0, EFD_CLOEXEC)) {
   held_.reserve(size_);

@@ -2,16 +2,29 @@
 // RLIMIT_NOFILE can still accept `vmbus ps`, receive a carrier with a request, and close things.
 // socket() fails with EMFILE before that.
 //
+// Size        32, and no more than a quarter of a limit so low that they would not leave the sockets
+//             enough.
 // Threads     The loop thread.
 #ifndef VMBUS_EMU_FD_RESERVE_H_
 #define VMBUS_EMU_FD_RESERVE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
 #include "emu/owned_fd.h"
 
 namespace vmbus::emu {
+
+constexpr std::size_t reserve_size(std::size_t descriptor_limit) {
+  return std::min<std::size_t>(descriptor_limit / 4, 32);
+}
+
+// What a daemon needs: its own, the reserve, and room for a few connections.
+inline constexpr std::size_t kFewestDescriptors = 32;
+
+// RLIMIT_NOFILE, as it is now.
+std::size_t descriptor_limit();
 
 class FdReserve {
  public:

@@ -73,6 +73,12 @@ TEST(FdReserve, HasNothingToGiveWhenItIsEmpty) {
   EXPECT_FALSE(reserve.give_up_one());
 }
 
+TEST(FdReserve, IsAQuarterOfALowLimit) {
+  EXPECT_EQ(reserve_size(1'000'000), 32U);
+  EXPECT_EQ(reserve_size(128), 32U);
+  EXPECT_EQ(reserve_size(kFewestDescriptors), 8U);
+}
+
 TEST(FdReserve, TakesWhatItGetsWhereTheLimitIsLow) {
   const RoomFor room(3);
   const FdReserve reserve(32);

@@ -18,6 +18,13 @@ void MessageLog::record(std::string_view guest, Direction direction,
   std::copy_n(payload.begin(), slot.payload_bytes, slot.payload.begin());
 }
 
+bool MessageLog::has_any_of(std::string_view guest) const {
+  const auto end =
+      ring_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(next_, ring_.size()));
+  return std::any_of(ring_.begin(), end,
+                     [&](const Record& record) { return guest == record.guest.data(); });
+}
+
 std::vector<MessageLog::Record> MessageLog::snapshot() const {
   std::vector<Record> records;
   const std::uint64_t first = dropped();

@@ -37,6 +37,7 @@ class MessageLog {
 
   std::uint64_t recorded() const { return next_; }
   std::uint64_t dropped() const { return next_ > ring_.size() ? next_ - ring_.size() : 0; }
+  bool has_any_of(std::string_view guest) const;
   // Oldest first.
   std::vector<Record> snapshot() const;
 

@@ -179,7 +179,8 @@ void report_guests(const Sockets& sockets,
     report->set_channels(status.channels);
     report->set_sockets(guest->sockets);
     report->set_guest_memory_bytes(status.memory_in_use_bytes);
-    report->set_permanent(guest->permanent);
+    const bool is_default = guest.get() == &sockets.guests().default_guest();
+    report->set_permanent(guest->permanent || is_default);
   }
 }
 

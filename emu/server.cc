@@ -5,14 +5,15 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "emu/fd_reserve.h"
 #include "emu/log.h"
 #include "emu/report_file.h"
 #include "emu/reports.h"
@@ -28,6 +29,10 @@ HandlerReply error_reply(int error, std::string explanation = {}) {
   reply.message.set_error(error);
   reply.message.set_explanation(std::move(explanation));
   return reply;
+}
+
+HandlerReply no_such_guest(const std::string& name) {
+  return error_reply(ENOENT, fmt::format("no guest is called \"{}\": see `vmbus vm list`", name));
 }
 
 HandlerReply report_reply(const google::protobuf::MessageLite& report) {
@@ -79,7 +84,9 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::create(const DaemonOp
   if (auto added = guests.add(first); !added) return tl::unexpected(added.error());
   for (const GuestSpec& spec : options.guests) {
     if (spec.name == kDefaultGuestName) continue;
-    if (auto added = guests.add(spec); !added) return tl::unexpected(added.error());
+    auto added = guests.add(spec);
+    if (!added) return tl::unexpected(added.error());
+    (*added)->permanent = !options.leave_when_idle;
   }
   server->sockets_.registry().set_default_cid(guests.default_guest().config().cid);
   return server;
@@ -120,13 +127,16 @@ void Server::on_client_gone(const Client& client) {
 void Server::leave_if_idle() {
   if (!options_.leave_when_idle || control_ == nullptr) return;
   loop_.post([this] {
-    // A private bus is its command's, whatever that adds to it: nobody else could ever end it.
-    bool kept = false;
-    for (const auto& guest : sockets_.guests().all()) kept |= guest->permanent;
-    kept &= !client::is_private_bus(options_.bus);
-    const bool used = kept || control_->connections() != 0 || !sockets_.all().empty();
-    if (!used && directory_->leave_if_unused()) loop_.stop();
+    const bool used = kept_by_guests() || control_->connections() != 0 || !sockets_.all().empty();
+    if (used) return;
+    const FdReserve::Loan for_the_lock(control_->reserve());
+    if (directory_->leave_if_unused()) loop_.stop();
   });
+}
+
+bool Server::kept_by_guests() const {
+  return std::ranges::any_of(sockets_.guests().all(),
+                             [](const auto& guest) { return guest->permanent; });
 }
 
 // ---- requests -----------------------------------------------------------------------------------
@@ -176,8 +186,7 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::kGetSockets:
       return report_reply(report_sockets(sockets_));
     case Body::kGetMessages:
-      return report_reply(report_messages(messages_, request.get_messages().guest(),
-                                          request.get_messages().relid(), steady_ns(started_)));
+      return messages(request.get_messages());
     case Body::kVmAdd:
       return add_guest(request.vm_add());
     case Body::kVmList:
@@ -258,14 +267,21 @@ HandlerReply Server::status() const {
   report.set_loop_reason(loop_.reason());
   report.set_clients(static_cast<std::uint32_t>(control_->connections()));
   report.set_sockets(static_cast<std::uint32_t>(sockets_.all().size()));
-  report.set_stays(!options_.leave_when_idle);
+  report.set_kept_by_guests(options_.leave_when_idle && kept_by_guests());
+  report.set_stays(!options_.leave_when_idle || report.kept_by_guests());
   report_guests(sockets_, report.mutable_guests());
   report_counters(counters_, &report);
   report.set_descriptors(count_descriptors());
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  report.set_descriptor_limit(static_cast<std::uint32_t>(limit.rlim_cur));
+  report.set_descriptor_limit(static_cast<std::uint32_t>(descriptor_limit()));
   return report_reply(report);
+}
+
+// What a removed guest left in the log can still be asked for.
+HandlerReply Server::messages(const control::GetMessages& call) const {
+  if (!call.guest().empty() && sockets_.guests().find(call.guest()) == nullptr &&
+      !messages_.has_any_of(call.guest()))
+    return no_such_guest(call.guest());
+  return report_reply(report_messages(messages_, call.guest(), call.relid(), steady_ns(started_)));
 }
 
 HandlerReply Server::list_guests() const {
@@ -279,16 +295,14 @@ HandlerReply Server::add_guest(const control::VmAdd& call) {
   if (!spec) return error_reply(EINVAL, spec.error());
   auto guest = sockets_.guests().add(*spec);
   if (!guest) return error_reply(EEXIST, guest.error());
-  (*guest)->permanent = true;
+  // A private bus is its command's, whatever that adds to it: nobody else could ever end it.
+  (*guest)->permanent = !client::is_private_bus(options_.bus);
   return list_guests();
 }
 
 HandlerReply Server::remove_guest(const control::VmRemove& call) {
   Guest* guest = sockets_.guests().find(call.name());
-  if (guest == nullptr) {
-    return error_reply(ENOENT,
-                       fmt::format("no guest is called \"{}\": see `vmbus vm list`", call.name()));
-  }
+  if (guest == nullptr) return no_such_guest(call.name());
   if (guest == &sockets_.guests().default_guest()) {
     return error_reply(EPERM,
                        fmt::format("\"{}\" cannot be removed: every bus has it", call.name()));

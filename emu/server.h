@@ -51,10 +51,12 @@ class Server final : public ControlHandler {
   int map_memory(const Socket& socket, HandlerReply& reply);
   HandlerReply on_socket(Socket& socket, int a, const control::Request& request);
   HandlerReply status() const;
+  HandlerReply messages(const control::GetMessages& call) const;
   HandlerReply add_guest(const control::VmAdd& call);
   HandlerReply list_guests() const;
   HandlerReply remove_guest(const control::VmRemove& call);
   void withdraw_guest(Guest& guest);
+  bool kept_by_guests() const;
   void leave_if_idle();
 
   DaemonOptions options_;

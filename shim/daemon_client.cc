@@ -80,11 +80,19 @@ int enter_bus(std::uint64_t bus_id, int memfd) {
 // ---- the connection
 // --------------------------------------------------------------------------------------
 
+template <typename Bytes>
+void set_bytes(Bytes* field, const void* value, std::size_t bytes) {
+  std::memcpy(field->bytes, value, bytes);
+  field->size = static_cast<pb_size_t>(bytes);
+}
+
 int say_hello() {
   Request request{};
   request.which_body = vmbus_control_Request_hello_tag;
   request.body.hello.protocol = proto::kControlProtocol;
-  set_text(request.body.hello.program, program_invocation_short_name);
+  auto& program = request.body.hello.program;
+  set_bytes(&program, program_invocation_short_name,
+            ::strnlen(program_invocation_short_name, sizeof program.bytes));
   Reply reply{};
   int memfd = -1;
   int error = exchange(request, -1, &reply, &memfd);
@@ -210,12 +218,6 @@ bool may_bind_privileged_ports() {
   std::array<__user_cap_data_struct, 2> data{};
   return real::call(SYS_capget, &header, data.data()) == 0 &&
          (data[0].effective >> CAP_NET_BIND_SERVICE & 1) != 0;
-}
-
-template <typename Bytes>
-void set_bytes(Bytes* field, const void* value, std::size_t bytes) {
-  std::memcpy(field->bytes, value, bytes);
-  field->size = static_cast<pb_size_t>(bytes);
 }
 
 int read_new_carrier(const Reply& reply, int fd, NewCarrier* made) {

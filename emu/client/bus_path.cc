@@ -62,11 +62,12 @@ tl::expected<BusPath, Error> resolve_bus_path(std::string_view given,
 tl::expected<BusPath, Error> make_private_bus(const BusPath& usual) {
   const auto parent = open_bus_directory(usual);
   if (!parent) return tl::unexpected(parent.error());
-  std::string directory = fmt::format("{}/{}XXXXXX", usual.directory(), kPrivatePrefix);
+  const std::string where = lasting_directory(usual);
+  std::string directory = fmt::format("{}/{}XXXXXX", where, kPrivatePrefix);
   if (::mkdtemp(directory.data()) == nullptr) {
     const int error = errno;
-    return tl::unexpected(Error{error, fmt::format("cannot make a directory in {}: {}",
-                                                   usual.directory(), errno_text(error))});
+    return tl::unexpected(
+        Error{error, fmt::format("cannot make a directory in {}: {}", where, errno_text(error))});
   }
   return BusPath{directory + "/bus"};
 }
@@ -74,6 +75,13 @@ tl::expected<BusPath, Error> make_private_bus(const BusPath& usual) {
 bool is_private_bus(const BusPath& bus) {
   const std::string directory = bus.directory();
   return std::string_view(directory).substr(directory.rfind('/') + 1).starts_with(kPrivatePrefix);
+}
+
+std::string lasting_directory(const BusPath& bus) {
+  if (!is_private_bus(bus)) return bus.directory();
+  // Not one that others can write to, where somebody mounted a private bus alone.
+  const BusPath outer{bus.directory().substr(0, bus.directory().rfind('/')) + "/bus"};
+  return open_bus_directory(outer) ? outer.directory() : bus.directory();
 }
 
 void remove_private_bus(const BusPath& bus) {

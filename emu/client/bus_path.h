@@ -36,11 +36,13 @@ using VariableLookup = std::function<const char*(const char* name)>;
 tl::expected<BusPath, Error> resolve_bus_path(std::string_view given = {},
                                               const VariableLookup& lookup = ::getenv);
 
-// A bus nobody else knows of: a fresh directory beside the usual bus. The caller exports
-// VMBUS_SOCKET. The daemon removes the directory when it leaves, and so does a caller whose daemon
-// did not start.
+// A bus nobody else knows of: a fresh directory beside the usual bus, or beside another private
+// one. The caller exports VMBUS_SOCKET. The daemon removes the directory when it leaves, and so does
+// a caller whose daemon did not start; so nothing else may be made in it.
 tl::expected<BusPath, Error> make_private_bus(const BusPath& usual);
 bool is_private_bus(const BusPath& bus);  // by its directory's name
+// The directory of `bus`; of a private one, the directory that it was made in, which outlives it.
+std::string lasting_directory(const BusPath& bus);
 void remove_private_bus(const BusPath& bus);
 
 }  // namespace vmbus::client

@@ -112,6 +112,28 @@ TEST_F(PrivateBusTest, IsKnownByItsDirectory) {
   EXPECT_FALSE(is_private_bus(usual));
 }
 
+TEST_F(PrivateBusTest, OneMadeFromAnotherLiesBesideIt) {
+  const BusPath usual{root_ + "/vmbus/bus"};
+  const auto outer = make_private_bus(usual);
+  ASSERT_TRUE(outer);
+  const auto inner = make_private_bus(*outer);
+  ASSERT_TRUE(inner);
+  EXPECT_EQ(lasting_directory(*inner), usual.directory());
+  remove_private_bus(*outer);
+  EXPECT_FALSE(std::filesystem::exists(outer->directory())) << "whichever goes first";
+  EXPECT_TRUE(std::filesystem::exists(inner->directory()));
+}
+
+TEST_F(PrivateBusTest, WhereTheDirectoryAroundItIsNotOursAloneItIsMadeInside) {
+  const auto outer = make_private_bus(BusPath{root_ + "/vmbus/bus"});
+  ASSERT_TRUE(outer);
+  ASSERT_EQ(::chmod((root_ + "/vmbus").c_str(), 0755), 0);
+  const auto inner = make_private_bus(*outer);
+  ASSERT_TRUE(inner);
+  EXPECT_EQ(lasting_directory(*outer), outer->directory());
+  EXPECT_THAT(inner->socket, testing::StartsWith(outer->directory() + "/private-"));
+}
+
 TEST_F(PrivateBusTest, RemovingItLeavesNothing) {
   const auto bus = make_private_bus(BusPath{root_ + "/vmbus/bus"});
   ASSERT_TRUE(bus);

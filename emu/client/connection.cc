@@ -19,10 +19,24 @@ namespace {
 // not for ever).
 constexpr int kLeftBeforeHello = ECONNRESET;
 
+// What a socket cannot be made over, as a noun; empty when nothing is there, or a dead socket.
+std::string_view obstacle_at(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || S_ISSOCK(status.st_mode)) return {};
+  if (S_ISDIR(status.st_mode)) return "a directory";
+  if (S_ISREG(status.st_mode)) return "a file";
+  return S_ISLNK(status.st_mode) ? "a link that leads to no bus" : "a device or a pipe";
+}
+
 Error cannot_connect(const std::string& path, int error) {
   switch (error) {
     case ENOENT:
     case ECONNREFUSED:
+      if (const std::string_view what = obstacle_at(path); !what.empty()) {
+        return {ENOTSOCK, fmt::format("{} is {}, not the socket of a bus; set VMBUS_SOCKET (or "
+                                      "--socket) to another path",
+                                      path, what)};
+      }
       return {error, fmt::format("no bus runs at {}; start one with: vmbus run -- COMMAND", path)};
     case EPROTOTYPE:
       return {error,

@@ -61,6 +61,8 @@ tl::expected<Connection, Error> connect(const BusPath& bus, std::string_view pro
 inline bool nobody_listens(const Error& error) {
   return error.code == ENOENT || error.code == ECONNREFUSED;
 }
+// Nor could anybody: something else is there.
+inline bool is_no_socket(const Error& error) { return error.code == ENOTSOCK; }
 
 }  // namespace vmbus::client
 

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -106,6 +107,27 @@ TEST_F(ConnectionTest, NoSocketAndADeadSocketMeanThatNobodyListens) {
   const auto dead = connect(bus_, "test");
   ASSERT_FALSE(dead);
   EXPECT_TRUE(nobody_listens(dead.error()));
+}
+
+TEST_F(ConnectionTest, WhatIsNoSocketIsSaidToBeThere) {
+  struct Obstacle {
+    const char* words;
+    std::function<void()> make;
+  };
+  const std::array<Obstacle, 3> obstacles = {
+      Obstacle{"is a file, not", [&] { std::ofstream(bus_.socket) << "x"; }},
+      Obstacle{"is a directory, not", [&] { std::filesystem::create_directory(bus_.socket); }},
+      Obstacle{"is a link that leads to no bus",
+               [&] { std::filesystem::create_symlink("nowhere", bus_.socket); }}};
+  for (const auto& [words, make] : obstacles) {
+    make();
+    const auto connection = connect(bus_, "test");
+    ASSERT_FALSE(connection) << words;
+    EXPECT_FALSE(nobody_listens(connection.error())) << "no daemon can be started there";
+    EXPECT_TRUE(is_no_socket(connection.error()));
+    EXPECT_THAT(connection.error().explanation, HasSubstr(words));
+    std::filesystem::remove(bus_.socket);
+  }
 }
 
 TEST_F(ConnectionTest, ASocketOfAnotherKindIsNoBus) {

@@ -131,14 +131,25 @@ class Reports(support.BusTest):
         for kind in ("first", "last"):
             text = self.bus.vmbus("messages", "--connection", kind).stdout
             self.assertIn("RELID_RELEASED", text)
-        for option, value, wanted in (("--guest", "guest", len(messages)), ("--guest", "other", 0),
-                                      ("--relid", "9", 0)):
+        for option, value, wanted in (("--guest", "guest", len(messages)), ("--relid", "9", 0)):
             chosen = self.bus.json("messages", option, value)["messages"]
             self.assertEqual(len(chosen), wanted, (option, value))
+        unknown = self.bus.vmbus("messages", "--guest", "other")
+        self.assertEqual((unknown.returncode, unknown.stdout), (1, ""))
+        self.assertIn('no guest is called "other"', unknown.stderr)
 
     def finished_messages(self):
         messages = self.bus.json("messages")["messages"]
         return messages if messages[-1]["name"] == "RELID_RELEASED" else None
+
+    def test_a_path_in_any_encoding(self):
+        path = os.fsencode(self.bus.directory) + b"/caf\xe9/bus"
+        for command in (("status", "--json"), ("run", "--", support.VMBUS, "status", "--json")):
+            command = (command[0], "--socket", path, *command[1:])
+            program = Program(self, [support.VMBUS, *command], self.bus.environment())
+            program.finish()
+            self.assertEqual(program.errors, b"")
+            self.assertTrue(json.loads(program.output)["socket_path"].endswith("/caf\ufffd/bus"))
 
     def test_stop(self):
         self.assertEqual(self.bus.vmbus("stop").returncode, 0)
@@ -172,6 +183,38 @@ class Guests(support.BusTest):
         self.assertEqual(self.bus.vmbus("vm", "remove", "bsd").returncode, 0)
         self.assertEqual(self.guests().keys(), {"guest", "second"})
 
+    def test_those_that_stay_are_permanent_and_keep_the_daemon(self):
+        self.bus.add_guest("second")
+        self.assertEqual({name: guest["permanent"] for name, guest in self.guests().items()},
+                         {"guest": True, "second": True})
+        self.assertTrue(self.bus.json("status")["stays"])
+        self.assertIn("vmbus vm remove", self.bus.vmbus("status").stdout.splitlines()[1])
+        with self.bus.held():
+            self.assertEqual(self.bus.vmbus("vm", "remove", "second").returncode, 0)
+            self.assertFalse(self.bus.json("status")["stays"])
+
+    def test_messages_of_a_removed_guest_can_still_be_read(self):
+        self.bus.add_guest("second", "--cid", "9")
+        code = (f"import socket; s = socket.socket(socket.AF_VSOCK); s.bind((2, {PORT}));"
+                "s.listen(); print('up', flush=True); s.accept(); s.accept()")
+        server = self.bus.python(code, as_="host")
+        server.wait_for_output(b"up")
+        dial = f"import socket; socket.socket(socket.AF_VSOCK).connect((2, {PORT}))"
+        self.bus.python(dial, as_="second").check()
+        self.assertEqual(self.bus.vmbus("vm", "remove", "second", "--force").returncode, 0)
+        self.assertGreater(len(self.bus.json("messages", "--guest", "second")["messages"]), 0)
+        self.bus.python(dial, as_="guest").check()
+        server.check()
+
+    def test_of_a_command_that_cannot_run_none_stays(self):
+        for command in (("--vm", "x,cid=9", "--vm", "y,cid=9", "--", "true"),
+                        ("--vm", "x,cid=9", "--as", "nobody", "--", "true"),
+                        ("--vm", "x,cid=9", "--", "/no/such/program")):
+            with self.subTest(command), self.bus.held():
+                self.assertIn(self.bus.vmbus("run", *command).returncode, (2, 125, 127))
+                self.assertEqual(self.guests().keys(), {"guest"})
+        support.wait_until(lambda: not self.bus.json("status")["running"], "the daemon's end")
+
     def test_what_is_in_use_or_not_there(self):
         self.bus.add_guest("second", "--cid", "9")
         vm_id = self.guests()["second"]["vm_id"]
@@ -203,6 +246,17 @@ class Guests(support.BusTest):
         self.assertFalse(os.path.exists(self.bus.socket))
         self.assertEqual(self.bus.json("status"),
                          {"running": False, "socket_path": self.bus.socket})
+
+
+    def test_where_a_bus_cannot_be(self):
+        with open(self.bus.socket, "w", encoding="utf-8"):
+            self.assertFalse(self.bus.json("status")["running"])
+            self.assertIn("is a file", self.bus.vmbus("status", "--json").stderr)
+            for arguments in (("status",), ("vm", "list"), ("vm", "add", "x")):
+                with self.subTest(arguments):
+                    self.refused(1, f"{self.bus.socket} is a file", *arguments)
+            self.refused(125, f"{self.bus.socket} is a file", "run", "--", "true")
+        os.unlink(self.bus.socket)
 
 
 class Profiles(support.BusTest):
@@ -276,6 +330,10 @@ class BadValues(support.BusTest):
         ("vm", "add", "x", "--cid", "2"), ("vm", "add", "x", "--cid", "-1"),
         ("vm", "add", "x", "--cid", "4294967295"), ("vm", "add", "x", "--cid", "4294967296"), ("vm", "add", "x", "--id", "odd"),
         ("vm", "add", "x", "--flavour", "beos"), ("vm", "add", "host"),
+        ("vm", "add", b"\xff"), ("vm", "add", "x", "--id", b"\xff"),
+        ("vm", "add", "x", "--flavour", b"\xff"), ("vm", "remove", b"\xff"),
+        ("messages", "--guest", b"\xff"), ("run", "--vm", b"\xff", "--", "true"),
+        ("run", "--as", b"\xff", "--", "true"),
         ("messages", "--connection", "third"), ("messages", "--relid", "odd"), ("ps", "extra"))
     VARIABLES = {"VMBUS_MODE": "odd", "VMBUS_SPIN_US": "long", "VMBUS_PROFILE": "odd", "VMBUS_QUIRKS": "odd", "VMBUS_LOG": "loud",
                  "VMBUS_PARTITION": "nobody", "VMBUS_SOCKET": "relative", "VMBUS_PYTHON": "7",
@@ -291,6 +349,12 @@ class BadValues(support.BusTest):
             with self.subTest(command):
                 program = Program(self, [support.VMBUS, *command], self.bus.environment())
                 self.check(program, "vmbus: ")
+
+    def test_a_bad_name_starts_no_daemon(self):
+        for command in (("vm", "add", b"\xff"), ("vm", "add", "a b"), ("run", "--vm", "a b", "--", "true")):
+            with self.subTest(command):
+                self.assertEqual(self.bus.vmbus(*command).returncode, 2)
+                self.assertFalse(os.path.exists(self.bus.socket + ".lock"))
 
     def test_a_cid_is_told_the_range_and_where_to_read_on(self):
         for cid in ("2", "-1", "4294967296"):
@@ -359,6 +423,10 @@ class Output(support.BusTest):
 
 
 class Help(unittest.TestCase):
+
+    def test_names_what_takes_the_family_from_python(self):
+        program = Program(self, [support.VMBUS, "run", "--help"], support.clean_environment())
+        self.assertIn(b"-I`, -E and -S", program.check())
 
     def test_teaches_with_examples(self):
         for command in ((), ("run",), ("status",), ("ps",), ("stop",), ("messages",), ("profiles",), ("vm",),

@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import unittest
 
@@ -97,6 +98,14 @@ os.execve("/bin/cat", ["cat"], {})
         daemon = self.bus.json("status")["pid"]
         self.assertEqual(self.bus.vmbus("vm", "remove", "second").returncode, 0)
         self.assert_left(daemon)
+
+    def test_leaves_when_its_directory_was_removed(self):
+        holder = self.bus.python(HOLDER)
+        daemon = self.daemon_of(holder)
+        shutil.rmtree(self.bus.directory)
+        holder.check()
+        self.assertTrue(support.wait_for_end(daemon), "the daemon stays")
+        os.mkdir(self.bus.directory, 0o700)
 
     def test_a_second_one_on_the_same_socket_is_refused(self):
         self.bus.start_daemon()

@@ -116,8 +116,39 @@ sys.stdin.read()
         self.assertIsNone(daemon.process.poll())
 
 
+    FEWEST = 32  # a daemon says that it needs so many
+
+    def test_a_daemon_with_the_fewest_serves_and_leaves(self):
+        code = f"""
+listener, client = vsock(), vsock()
+listener.bind(({ANY}, 0xffffffff))
+listener.listen()
+client.connect(({GUEST}, listener.getsockname()[1]))
+server = listener.accept()[0]
+client.sendall(b"x")
+server.recv(1)
+print(os.environ["VMBUS_SOCKET"])
+"""
+        for limit in (self.FEWEST, 40, 44, 64):
+            with self.subTest(limit):
+                program = self.bus.python(OUTCOME + code, options=["--private"],
+                                          preexec_fn=lambda: limit_to(limit))
+                directory = os.path.dirname(program.check().decode().strip())
+                support.wait_until(lambda: not os.path.exists(directory), "the daemon's end")
+
+    def test_a_daemon_with_fewer_says_so(self):
+        program = self.bus.start("/bin/true", preexec_fn=lambda: limit_to(self.FEWEST - 1))
+        self.assertEqual(program.finish(), 125)
+        self.assertEqual(program.errors.count(b"\n"), 1, program)
+        self.assertIn(b"hard limit on open files is 31, it needs 32", program.errors)
+
+
+def limit_to(number):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+
+
 def limit_to_64():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    limit_to(64)
 
 
 class Pointers(LimitsTest):

@@ -60,6 +60,8 @@ class Silent(support.BusTest):
 class Stopped(support.BusTest):
 
     CODE = OUTCOME + f"""
+def say(*words):
+    os.write(1, json.dumps(words).encode() + b"\\n")  # whole: two processes say something at a time
 listener, client = vsock(), vsock()
 listener.bind(({ANY}, 0xffffffff))
 listener.listen()
@@ -70,18 +72,18 @@ print("connected", flush=True)
 sys.stdin.readline()
 child = os.fork()
 if child == 0:
-    print(json.dumps(["child", outcome(vsock)]), flush=True)
+    say("child", outcome(vsock))
     os._exit(0)
-print(json.dumps(["parent", outcome(client.shutdown, socket.SHUT_WR), outcome(vsock),
-                  outcome(socket.socket), outcome(client.send, b"x")]), flush=True)
+say("parent", outcome(client.shutdown, socket.SHUT_WR), outcome(vsock), outcome(socket.socket),
+    outcome(client.send, b"x"))
 os.waitpid(child, 0)
 sys.stdin.readline()
 # The daemon goes on: what it was asked is done, and the sockets are as good as ever.
 while outcome(vsock) != "fine":
     pass
 server.sendall(b"words")
-print(json.dumps(["later", client.recv(64).decode(), listener.getsockname()[1] == port,
-                  outcome(vsock().connect, ({GUEST}, port))]), flush=True)
+say("later", client.recv(64).decode(), listener.getsockname()[1] == port,
+    outcome(vsock().connect, ({GUEST}, port)))
 """
 
     def test_requests_fail_and_work_again_when_it_goes_on(self):

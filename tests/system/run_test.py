@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 
@@ -251,6 +252,13 @@ print(listener.accept()[0].recv(64).decode(), end="", flush=True)
         self.assertFalse(self.bus.json("status")["running"])
 
 
+    def test_one_inside_another_leaves_nothing_either(self):
+        # Both daemons leave at the same time, in either order.
+        for _ in range(20):
+            self.bus.start(VMBUS, "run", "--private", "--", "/bin/true",
+                           options=["--private"]).check()
+        support.wait_until(lambda: not os.listdir(self.bus.directory), "an empty directory")
+
     def test_a_guest_added_to_it_does_not_outlive_the_command(self):
         script = f"{VMBUS} vm add db && echo $VMBUS_SOCKET && {VMBUS} status --json"
         program = self.bus.start("/bin/sh", "-c", script, options=["--private"])
@@ -259,6 +267,46 @@ print(listener.accept()[0].recv(64).decode(), end="", flush=True)
         self.assertEqual([guest["name"] for guest in report["guests"]], ["guest", "db"])
         self.assertTrue(support.wait_for_end(report["pid"]))
         self.assertFalse(os.path.exists(os.path.dirname(path)))
+
+
+class OddPaths(support.BusTest):
+
+    def test_a_colon_in_the_path_of_the_installation(self):
+        tree = self.bus.directory / "co:lon, and blanks"
+        for part in ("bin", "lib"):
+            (tree / part).mkdir(parents=True)
+        for program in ("vmbus", "vmbusd"):
+            shutil.copy(support.BIN / program, tree / "bin")
+        (tree / "lib" / "vmbus").mkdir()
+        shutil.copy(SHIM, tree / "lib" / "vmbus")
+        shutil.copytree(support.ROOT / "tools" / "python", tree / "lib" / "vmbus" / "python")
+        code = ("import socket\n"
+                "socket.socket(socket.AF_HYPERV, socket.SOCK_STREAM, socket.HV_PROTOCOL_RAW)\n"
+                "print('made')")
+        command = [support.guard(), tree / "bin" / "vmbus", "run", "--private", "--"]
+        inner = [tree / "bin" / "vmbus", "run", "--private", "--"]
+        for words in (command, command + inner):
+            program = Program(self, [*words, PYTHON, "-c", code], self.bus.environment())
+            self.assertEqual((program.check(), program.errors), (b"made\n", b""))
+        support.wait_until(lambda: not list(self.bus.directory.glob("private-*")), "the buses' end")
+
+
+class Names(support.BusTest):
+    """A program may be called anything; `vmbus ps` shows what can be shown."""
+
+    SLEEPER = (f"import socket; s = socket.socket(socket.AF_VSOCK); s.bind((0xffffffff, {PORT}));"
+               "s.listen(); print('up', flush=True); input()")
+
+    def test_in_any_encoding(self):
+        for name, shown in ((b"caf\xe9", "caf?"), ("caf\u00e9".encode(), "caf\u00e9"),
+                            (("x" * 62 + "\u00e9").encode(), "x" * 62 + "?"),
+                            (b"\x1b[2J", "?[2J")):
+            with self.subTest(name):
+                program = self.bus.start("/bin/bash", "-c", 'exec -a "$0" "$@"', name, PYTHON, "-c",
+                                         self.SLEEPER)
+                program.wait_for_output(b"up")
+                self.assertEqual([row["program"] for row in self.bus.sockets()], [shown])
+                program.check(b"\n")
 
 
 class Device(support.BusTest):

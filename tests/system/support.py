@@ -145,7 +145,7 @@ class Program:
     """A started program. Output goes to files, so it never waits for a reader."""
 
     def __init__(self, test, command, environment, **options):
-        self.command = [str(word) for word in command]
+        self.command = [word if isinstance(word, bytes) else str(word) for word in command]
         self._output, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         options = {"stdin": subprocess.PIPE, "stdout": self._output, "stderr": self._errors,
                    "start_new_session": True, **options}
@@ -206,7 +206,8 @@ class Program:
                     file.close()
 
     def __str__(self):
-        return (f"{' '.join(self.command)[:300]}\n--- output: {self.output[-2000:]!r}"
+        words = " ".join(os.fsdecode(word) for word in self.command)
+        return (f"{ascii(words)[:300]}\n--- output: {self.output[-2000:]!r}"
                 f"\n--- errors: {self.errors[-2000:].decode(errors='replace')}")
 
 
@@ -259,6 +260,14 @@ class Bus:
 
     def wait_for_sockets(self, count):
         wait_until(lambda: len(self.sockets()) == count, f"{count} sockets")
+
+    @contextlib.contextmanager
+    def held(self):
+        """A user of the bus, so that its daemon is there meanwhile."""
+        holder = self.start("/bin/sh", "-c", "echo here; read line")
+        holder.wait_for_output(b"here")
+        yield
+        holder.check(b"\n")
 
     # --- programs on it
 

@@ -75,9 +75,13 @@ int report_from_bus(const std::string& socket, bool json, const UseBus& use) {
     print(not_running_json(path->socket));
     return kExitFailed;
   }
+  if (!bus && json && client::is_no_socket(bus.error())) print(not_running_json(path->socket));
   return finish(bus ? use(*bus) : refused(bus.error()));
 }
 
-void print(const Json& json) { fmt::print("{}\n", json.dump(2)); }
+void print(const Json& json) {
+  // A path need not be UTF-8; JSON must.
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
 
 }  // namespace vmbus::tools

@@ -12,11 +12,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSeparators = " :\t\n";
+// A variable that lists paths.
+struct PathList {
+  const char* variable;
+  const char* separators;
+  const char* separators_in_words;
 
-bool has_separator(const std::string& path) {
-  return path.find_first_of(kSeparators) != std::string::npos;
-}
+  bool can_hold(const std::string& path) const {
+    return path.find_first_of(separators) == std::string::npos;
+  }
+};
+
+constexpr PathList kPreload{"LD_PRELOAD", " :\t\n", "blanks and colons"};
+constexpr PathList kPythonPath{"PYTHONPATH", ":", "colons"};
 
 Outcome<std::string> existing(const fs::path& path) {
   std::error_code error;
@@ -33,6 +41,23 @@ std::error_code replace_link(const std::string& target, const std::string& link)
   fs::create_symlink(target, fresh, error);
   if (!error) fs::rename(fresh, link, error);
   return error;
+}
+
+// `name`: with a place for the target's hash, as two builds need two links.
+Outcome<std::string> link_to(const std::string& target, const std::string& directory,
+                             fmt::format_string<std::size_t> name, const PathList& list) {
+  std::string link =
+      fmt::format("{}/{}", directory, fmt::format(name, std::hash<std::string>{}(target)));
+  if (!list.can_hold(link)) {
+    return fail(kExitRunFailed,
+                fmt::format("{} cannot hold '{}', nor a link in '{}': {} separate its entries; set "
+                            "VMBUS_SOCKET to a path without them",
+                            list.variable, target, directory, list.separators_in_words));
+  }
+  if (const std::error_code error = replace_link(target, link)) {
+    return fail(kExitRunFailed, fmt::format("cannot make {}: {}", link, error.message()));
+  }
+  return link;
 }
 
 }  // namespace
@@ -52,19 +77,16 @@ Outcome<Installation> find_installation(const std::string& executable) {
 }
 
 Outcome<std::string> preloadable(const std::string& library, const std::string& link_directory) {
-  if (!has_separator(library)) return library;
-  const std::size_t hash = std::hash<std::string>{}(library);  // two builds, two links
-  const std::string link = fmt::format("{}/libvmbus_shim-{:016x}.so", link_directory, hash);
-  if (has_separator(link)) {
-    return fail(kExitRunFailed,
-                fmt::format("LD_PRELOAD cannot hold '{}', nor a link in '{}': blanks and colons "
-                            "separate its entries; set VMBUS_SOCKET to a path without them",
-                            library, link_directory));
-  }
-  if (const std::error_code error = replace_link(library, link)) {
-    return fail(kExitRunFailed, fmt::format("cannot make {}: {}", link, error.message()));
-  }
-  return link;
+  if (kPreload.can_hold(library)) return library;
+  return link_to(library, link_directory, "libvmbus_shim-{:016x}.so", kPreload);
+}
+
+Outcome<std::string> importable(const std::string& folder, const std::string& link_directory) {
+  if (kPythonPath.can_hold(folder)) return folder;
+  const fs::path path(folder);
+  auto link = link_to(path.parent_path(), link_directory, "python-{:016x}", kPythonPath);
+  if (!link) return link;
+  return (fs::path(*link) / path.filename()).string();
 }
 
 }  // namespace vmbus::tools

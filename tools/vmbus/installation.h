@@ -25,6 +25,9 @@ std::string own_executable();
 // LD_PRELOAD separates its entries by blanks and colons and has no way to escape them. A path that
 // has one gets a link in `link_directory`, which must be free of them.
 Outcome<std::string> preloadable(const std::string& library, const std::string& link_directory);
+// The same for a folder on PYTHONPATH, whose entries colons separate. The link is to the folder
+// around it, so that what lies beside it is found as ever.
+Outcome<std::string> importable(const std::string& folder, const std::string& link_directory);
 
 }  // namespace vmbus::tools
 

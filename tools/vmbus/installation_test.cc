@@ -78,6 +78,18 @@ TEST_F(InstallationTest, AFolderWithSeparatorsCannotHoldTheLink) {
   EXPECT_THAT(link.error().message, HasSubstr("set VMBUS_SOCKET"));
 }
 
+TEST_F(InstallationTest, APythonFolderIsListedAsItIsUnlessItHasAColon) {
+  EXPECT_EQ(*importable("/my tree/python/site", root_), "/my tree/python/site");
+  make("co:lon/python/site/sitecustomize.py");
+  make("co:lon/python/package/module.py");
+  const auto site = importable(root_ / "co:lon/python/site", root_);
+  ASSERT_TRUE(site);
+  EXPECT_EQ(site->find(':'), std::string::npos);
+  EXPECT_TRUE(fs::exists(*site + "/sitecustomize.py"));
+  EXPECT_TRUE(fs::exists(fs::path(*site).parent_path() / "package/module.py"));
+  EXPECT_FALSE(importable("/co:lon/site", "/tmp/co:lon"));
+}
+
 TEST_F(InstallationTest, ALinkThatCannotBeMadeIsAnError) {
   const auto link = preloadable("/my tree/shim.so", root_ / "missing");
   ASSERT_FALSE(link);

@@ -7,6 +7,7 @@
 #include "tools/vmbus/commands.h"
 #include "tools/vmbus/message_filter.h"
 #include "tools/vmbus/messages_report.h"
+#include "tools/vmbus/vm_spec.h"
 
 namespace vmbus::tools {
 namespace {
@@ -66,6 +67,12 @@ void add_messages(CLI::App& app, int* exit_status) {
       ->type_name("first|last")
       ->check(CLI::IsMember({"first", "last"}));
   subcommand->callback([options, exit_status] {
+    if (!options->filter.guest.empty()) {
+      if (const auto checked = check_name(options->filter.guest); !checked) {
+        *exit_status = complain(checked.error());
+        return;
+      }
+    }
     options->filter.connection = choice_of(options->connection);
     *exit_status = report_from_bus(options->socket, options->json,
                                    [&](client::Connection& bus) { return show(bus, *options); });

@@ -71,6 +71,16 @@ TEST(StatusReport, ADaemonStartedByHandStays) {
   EXPECT_THAT(status_text(report), HasSubstr("; stays until `vmbus stop`\n"));
 }
 
+TEST(StatusReport, GuestsThatKeepItAreSaidTo) {
+  control::StatusReport report = a_status();
+  report.set_stays(true);
+  report.set_kept_by_guests(true);
+  EXPECT_THAT(status_text(report),
+              HasSubstr("; stays for its added guests, until `vmbus vm remove`"));
+  EXPECT_EQ(status_json(report)["stays"], true);
+  EXPECT_EQ(status_json(report)["kept_by_guests"], true);
+}
+
 TEST(StatusReport, WithoutCountersThereIsNoTableOfThem) {
   control::StatusReport report = a_status();
   report.clear_counters();

@@ -16,6 +16,7 @@
 #include "tools/vmbus/profile_arguments.h"
 #include "tools/vmbus/program.h"
 #include "tools/vmbus/run_bus.h"
+#include "tools/vmbus/vm_spec.h"
 
 namespace vmbus::tools {
 namespace {
@@ -27,8 +28,8 @@ cannot be run, is not found.
 
 COMMAND's environment: VMBUS_SOCKET (its bus), VMBUS_VM_ID and VMBUS_CID (of the guest it is, or else of
 the default guest), LD_PRELOAD (the shim), PYTHONPATH (AF_HYPERV for Python), VMBUS_PARTITION,
-VMBUS_PROFILE, VMBUS_QUIRKS and VMBUS_MODE (as the options say). `python3 -I` and -E ignore PYTHONPATH
-and have no AF_HYPERV; AF_VSOCK they have.
+VMBUS_PROFILE, VMBUS_QUIRKS and VMBUS_MODE (as the options say). `python3 -I`, -E and -S leave out what
+PYTHONPATH brings and have no AF_HYPERV; AF_VSOCK they have.
 
 Examples:
   vmbus run -- python3 guest_server.py        AF_VSOCK here is the default guest's
@@ -56,6 +57,10 @@ std::string variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+std::string partition_for(const Options& options) {
+  return options.partition.empty() ? variable("VMBUS_PARTITION") : options.partition;
+}
+
 Outcome<RunBus> open_bus(const Options& options) {
   const auto path = bus_path(options.socket);
   if (!path) return tl::make_unexpected(path.error());
@@ -66,11 +71,10 @@ Outcome<RunBus> open_bus(const Options& options) {
 Outcome<Surroundings> survey(const Options& options, const std::string& command, RunBus* bus) {
   const auto installation = find_installation(own_executable());
   if (!installation) return tl::make_unexpected(installation.error());
-  const auto shim = preloadable(installation->shim, bus->usual.directory());
+  const std::string links = client::lasting_directory(bus->path);
+  const auto shim = preloadable(installation->shim, links);
   if (!shim) return tl::make_unexpected(shim.error());
-  const std::string partition =
-      options.partition.empty() ? variable("VMBUS_PARTITION") : options.partition;
-  const auto guest = guest_of(bus->connection, partition);
+  const auto guest = guest_of(bus->connection, partition_for(options));
   if (!guest) return tl::make_unexpected(guest.error());
 
   Surroundings surroundings;
@@ -83,7 +87,9 @@ Outcome<Surroundings> survey(const Options& options, const std::string& command,
   surroundings.mode = options.mode;
   surroundings.shim = *shim;
   if (!options.no_python && variable("VMBUS_PYTHON") != "0") {
-    surroundings.python_site = installation->python_site;
+    const auto site = importable(installation->python_site, links);
+    if (!site) return tl::make_unexpected(site.error());
+    surroundings.python_site = *site;
   }
   if (const auto path = find_program(command, std::getenv("PATH"))) {
     const Program program = inspect_program(*path);
@@ -119,12 +125,22 @@ Failure run(const Options& options, const std::vector<std::string>& command) {
   if (command.empty()) return {kExitUsage, "run: no command; try: vmbus run -- COMMAND..."};
   if (const auto checked = check_environment(::getenv); !checked) return checked.error();
   if (const auto checked = check_rules(options); !checked) return checked.error();
+  const std::string partition = partition_for(options);
+  if (is_a_guest(partition)) {
+    if (const auto checked = check_name(partition); !checked) return checked.error();
+  }
   auto bus = open_bus(options);
   if (!bus) return bus.error();
   const auto surroundings = survey(options, command[0], &*bus);
-  if (!surroundings) return surroundings.error();
-  leave_to_command(bus->connection);
-  return replace_by(command, *surroundings);
+  Failure failure;
+  if (surroundings) {
+    leave_to_command(bus->connection);
+    failure = replace_by(command, *surroundings);
+  } else {
+    failure = surroundings.error();
+  }
+  take_back(*bus);
+  return failure;
 }
 
 // The command is split off before parsing, so the parser does not know of it.

@@ -34,16 +34,25 @@ const control::StatusReport::Guest* find_guest(const control::VmReport& report,
   return nullptr;
 }
 
+Outcome<std::vector<VmSpec>> parse_all(const std::vector<std::string>& vms) {
+  std::vector<VmSpec> specs;
+  for (const std::string& vm : vms) {
+    auto spec = parse_vm_spec(vm);
+    if (!spec) return tl::make_unexpected(spec.error());
+    specs.push_back(std::move(*spec));
+  }
+  return specs;
+}
+
 // A guest of that name may be there already, if it is the one that is meant.
-Outcome<void> ensure_guest(client::Connection& bus, const std::string& text) {
-  const auto spec = parse_vm_spec(text);
-  if (!spec) return tl::make_unexpected(spec.error());
-  const auto report = list_guests(bus);
+Outcome<void> ensure_guest(RunBus& bus, const VmSpec& spec) {
+  const auto report = list_guests(bus.connection);
   if (!report) return tl::make_unexpected(report.error());
-  const auto* guest = find_guest(*report, spec->name);
-  if (guest != nullptr && fits(*guest, *spec)) return {};
-  const auto reply = ask(bus, add_request(*spec));
+  const auto* guest = find_guest(*report, spec.name);
+  if (guest != nullptr && fits(*guest, spec)) return {};
+  const auto reply = ask(bus.connection, add_request(spec));
   if (!reply) return tl::make_unexpected(reply.error());
+  bus.added.push_back(spec.name);
   return {};
 }
 
@@ -56,22 +65,32 @@ std::string names_of(const control::VmReport& report) {
 }  // namespace
 
 Outcome<RunBus> shared_bus(const client::BusPath& path, const std::vector<std::string>& vms) {
+  const auto specs = parse_all(vms);
+  if (!specs) return tl::make_unexpected(specs.error());
   auto connection = started_bus(path);
   if (!connection) return tl::make_unexpected(connection.error());
-  for (const std::string& vm : vms) {
-    if (const auto there = ensure_guest(*connection, vm); !there) {
+  RunBus bus{path, std::move(*connection)};
+  for (const VmSpec& spec : *specs) {
+    if (const auto there = ensure_guest(bus, spec); !there) {
+      take_back(bus);
       return tl::make_unexpected(there.error());
     }
   }
-  return RunBus{path, path, std::move(*connection)};
+  return bus;
+}
+
+void take_back(RunBus& bus) {
+  for (const std::string& name : bus.added) {
+    // Refused where somebody uses it by now, who may keep it.
+    [[maybe_unused]] const auto reply = ask(bus.connection, remove_request(name));
+  }
+  bus.added.clear();
 }
 
 Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std::string>& vms) {
   std::vector<std::string> arguments;
-  for (const std::string& vm : vms) {
-    if (const auto spec = parse_vm_spec(vm); !spec) return tl::make_unexpected(spec.error());
-    arguments.insert(arguments.end(), {"--vm", vm});
-  }
+  if (const auto specs = parse_all(vms); !specs) return tl::make_unexpected(specs.error());
+  for (const std::string& vm : vms) arguments.insert(arguments.end(), {"--vm", vm});
   const auto path = client::make_private_bus(usual);
   if (!path) return fail(kExitFailed, path.error().explanation);
   auto connection = started_bus(*path, std::move(arguments));
@@ -79,15 +98,18 @@ Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std:
     client::remove_private_bus(*path);
     return tl::make_unexpected(connection.error());
   }
-  return RunBus{*path, usual, std::move(*connection)};
+  return RunBus{*path, std::move(*connection)};
+}
+
+bool is_a_guest(const std::string& partition) {
+  return !partition.empty() && partition != "auto" && partition != "host";
 }
 
 Outcome<control::StatusReport::Guest> guest_of(client::Connection& bus,
                                                const std::string& partition) {
   const auto report = list_guests(bus);
   if (!report) return tl::make_unexpected(report.error());
-  const bool is_a_guest = !partition.empty() && partition != "auto" && partition != "host";
-  const std::string name = is_a_guest ? partition : "guest";
+  const std::string name = is_a_guest(partition) ? partition : "guest";
   if (const auto* guest = find_guest(*report, name)) return *guest;
   return fail(kExitUsage, fmt::format("no partition '{0}' on this bus; there are: {1}. Add it with "
                                       "`vmbus vm add {0}`, or with --vm {0}",

@@ -13,15 +13,20 @@ namespace vmbus::tools {
 
 struct RunBus {
   client::BusPath path;
-  client::BusPath usual;  // beside which a private one was made; else the same
   client::Connection connection;
+  std::vector<std::string> added = {};  // guests that were not there before
 };
 
-// `vms`: guests that must be there, as --vm names them.
+// `vms`: guests that must be there, as --vm names them. Those that were added stay, unless it fails.
 Outcome<RunBus> shared_bus(const client::BusPath& path, const std::vector<std::string>& vms);
 // In a directory of its own beside `usual`, with a daemon that leaves after its last user.
 Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std::string>& vms);
 
+// For a command that cannot be run after all: removes what was added for it.
+void take_back(RunBus& bus);
+
+// A partition is a guest's name, "host", or "auto" (also empty).
+bool is_a_guest(const std::string& partition);
 // The guest that `partition` names; the default guest for "", "auto" and "host".
 Outcome<control::StatusReport::Guest> guest_of(client::Connection& bus,
                                                const std::string& partition);

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "tools/vmbus/reports.h"
 #include "tools/vmbus/table.h"
 #include "tools/vmbus/units.h"
@@ -44,6 +46,12 @@ Json guest_list(const Guests& guests) {
   return list;
 }
 
+std::string_view how_long(const control::StatusReport& report) {
+  if (report.kept_by_guests())
+    return "stays for its added guests, until `vmbus vm remove` or `vmbus stop`";
+  return report.stays() ? "stays until `vmbus stop`" : "leaves with its last user";
+}
+
 // Counters that never moved would only hide the others.
 std::string counter_table(const control::StatusReport& report) {
   Table table({{"COUNTER"}, {"VALUE", Align::kRight}, {"MEANING"}});
@@ -66,8 +74,7 @@ std::string status_text(const control::StatusReport& report) {
   std::string text;
   text += fmt::format("bus       {}\n", report.socket_path());
   text += fmt::format("daemon    vmbusd {}, pid {}, up {}; {}\n", report.version(), report.pid(),
-                      duration_text(report.uptime_ms()),
-                      report.stays() ? "stays until `vmbus stop`" : "leaves with its last user");
+                      duration_text(report.uptime_ms()), how_long(report));
   text += fmt::format("loop      {} ({})\n", report.loop_backend(), report.loop_reason());
   text += fmt::format("users     {} control connections, {} sockets; {} of {} descriptors in use\n",
                       report.clients(), report.sockets(), report.descriptors(),
@@ -88,6 +95,7 @@ Json status_json(const control::StatusReport& report) {
           {"clients", report.clients()},
           {"sockets", report.sockets()},
           {"stays", report.stays()},
+          {"kept_by_guests", report.kept_by_guests()},
           {"descriptors", report.descriptors()},
           {"descriptor_limit", report.descriptor_limit()},
           {"guests", guest_list(report.guests())},

@@ -43,10 +43,7 @@ Outcome<void> list(client::Connection& bus, bool json) {
 }
 
 Outcome<void> remove(client::Connection& bus, const std::string& name, bool force) {
-  control::Request request;
-  request.mutable_vm_remove()->set_name(name);
-  request.mutable_vm_remove()->set_force(force);
-  const auto reply = ask(bus, request);
+  const auto reply = ask(bus, remove_request(name, force));
   if (!reply) return tl::make_unexpected(reply.error());
   return {};
 }
@@ -64,6 +61,10 @@ void add_add(CLI::App& vm, const SharedOptions& options, int* exit_status) {
   subcommand->add_option("--flavour", options->spec.flavour, "Its kind: linux, freebsd or wsl")
       ->type_name("FLAVOUR");
   subcommand->callback([options, exit_status] {
+    if (const auto checked = check_spec(options->spec); !checked) {
+      *exit_status = complain(checked.error());
+      return;
+    }
     *exit_status = with_started_bus(
         options->socket, [&](client::Connection& bus) { return add(bus, options->spec); });
   });
@@ -88,6 +89,10 @@ void add_remove(CLI::App& vm, const SharedOptions& options, int* exit_status) {
   subcommand->add_option("name", options->spec.name, "The guest's name")->required();
   subcommand->add_flag("--force", options->force, "End its connections first");
   subcommand->callback([options, exit_status] {
+    if (const auto checked = check_name(options->spec.name); !checked) {
+      *exit_status = complain(checked.error());
+      return;
+    }
     *exit_status = with_bus(options->socket, [&](client::Connection& bus) {
       return remove(bus, options->spec.name, options->force);
     });

@@ -4,6 +4,8 @@
 
 #include <charconv>
 
+#include "emu/client/guest_rules.h"
+#include "emu/client/printable.h"
 #include "emu/protocol/guid.h"
 
 namespace vmbus::tools {
@@ -39,10 +41,25 @@ Outcome<VmSpec> parse_vm_spec(std::string_view text) {
     comma = rest.find(',');
     good = set_part(rest.substr(0, comma), &spec);
   }
-  if (good) return spec;
-  return fail(
-      kExitUsage,
-      fmt::format("--vm '{}': want NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl]", text));
+  if (!good) {
+    return fail(kExitUsage,
+                fmt::format("--vm '{}': want NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl]",
+                            client::printable(text)));
+  }
+  if (const auto checked = check_spec(spec); !checked) return tl::make_unexpected(checked.error());
+  return spec;
+}
+
+Outcome<void> check_spec(const VmSpec& spec) {
+  const auto checked = client::check_guest(spec.name, spec.cid, spec.vm_id, spec.flavour);
+  if (!checked) return fail(kExitUsage, checked.error());
+  return {};
+}
+
+Outcome<void> check_name(const std::string& name) {
+  const auto checked = client::check_guest_name(name);
+  if (!checked) return fail(kExitUsage, checked.error());
+  return {};
 }
 
 control::Request add_request(const VmSpec& spec) {
@@ -52,6 +69,13 @@ control::Request add_request(const VmSpec& spec) {
   add.set_cid(spec.cid);
   add.set_vm_id(spec.vm_id);
   add.set_flavour(spec.flavour);
+  return request;
+}
+
+control::Request remove_request(const std::string& name, bool force) {
+  control::Request request;
+  request.mutable_vm_remove()->set_name(name);
+  request.mutable_vm_remove()->set_force(force);
   return request;
 }
 

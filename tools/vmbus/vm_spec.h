@@ -1,6 +1,7 @@
 // A guest as the command line names it: NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl].
 //
-// Only the form is judged here; whether the name, the CID and the rest will do, the daemon says.
+// What no bus would take is refused here, before one is asked or started; what is taken already, the
+// daemon says.
 #ifndef VMBUS_TOOLS_VMBUS_VM_SPEC_H_
 #define VMBUS_TOOLS_VMBUS_VM_SPEC_H_
 
@@ -22,7 +23,12 @@ struct VmSpec {
 
 Outcome<VmSpec> parse_vm_spec(std::string_view text);
 
+// A usage error where no bus would take it.
+Outcome<void> check_spec(const VmSpec& spec);
+Outcome<void> check_name(const std::string& name);
+
 control::Request add_request(const VmSpec& spec);
+control::Request remove_request(const std::string& name, bool force = false);
 
 // Whether the guest is what `spec` asks for; what it leaves open may be anything.
 bool fits(const control::StatusReport::Guest& guest, const VmSpec& spec);

@@ -38,6 +38,18 @@ TEST(VmSpec, BadFormsAreUsageErrors) {
   }
 }
 
+TEST(VmSpec, WhatNoBusWouldTakeIsAUsageError) {
+  for (const std::string& text :
+       {std::string("host"), std::string("a b"), std::string("\xff"), std::string("b,cid=2"),
+        std::string("b,id=\xff"), std::string("b,flavour=beos")}) {
+    const auto spec = parse_vm_spec(text);
+    ASSERT_FALSE(spec) << text;
+    EXPECT_EQ(spec.error().exit_status, kExitUsage);
+    EXPECT_THAT(spec.error().message, HasSubstr("bad ")) << text;
+    EXPECT_EQ(spec.error().message.find('\xff'), std::string::npos);
+  }
+}
+
 TEST(VmSpec, BecomesARequest) {
   const auto request = add_request({"b", 42, kId, "freebsd"});
   EXPECT_EQ(request.vm_add().name(), "b");

@@ -60,6 +60,14 @@ class Connect(Fixture):
         client.settimeout(60)
         self.assertEqual(calls.connect(client, inet_name(listener)), 0)
 
+    def test_with_a_timeout_of_months(self):
+        listener, client = self.listener(), self.make(socket.AF_INET)
+        for sock in (listener, client):
+            sock.settimeout(1e7)
+        self.assertEqual(calls.connect(client, inet_name(listener)), 0)
+        fd, _ = calls.accept(listener)
+        self.enter(socket.socket(fileno=fd))
+
     def test_refused(self):
         listener = self.listener()
         name = inet_name(listener)
@@ -122,6 +130,13 @@ class Accept(Fixture):
         accepted = self.enter(socket.socket(fileno=fd))
         self.assertFalse(accepted.get_inheritable())
         self.assertEqual(name[:8], inet_name(client)[:8])
+
+    def test_a_wait_in_several_polls_ends_with_the_timeout(self):
+        listener = self.listener()
+        listener.settimeout(SHORT)
+        with unittest.mock.patch.object(calls, "_LONGEST_POLL_MS", 1), \
+                self.assertRaisesRegex(socket.timeout, "^timed out$"):
+            calls.accept(listener)
 
     def test_a_timeout_that_passes(self):
         listener = self.listener()

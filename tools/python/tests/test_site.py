@@ -29,8 +29,10 @@ class Adding(unittest.TestCase):
     def test_off(self):
         self.expect(PRINT_NAMES, "False\n", VMBUS_PYTHON="0")
 
-    def test_isolated_mode_ignores_us(self):
-        self.expect(PRINT_NAMES, "False\n", arguments=["-I"])
+    def test_options_that_leave_us_out(self):
+        for option in ("-I", "-E", "-S"):
+            with self.subTest(option):
+                self.expect(PRINT_NAMES, "False\n", arguments=[option])
 
     def test_the_module_shows_its_own_loader(self):
         self.expect(

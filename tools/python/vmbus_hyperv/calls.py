@@ -18,6 +18,7 @@ import socket
 import time
 
 _MAX_NAME_BYTES = 128  # sizeof(struct sockaddr_storage)
+_LONGEST_POLL_MS = 2**31 - 1  # its argument is an int; longer waits take several
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -55,15 +56,19 @@ class _Deadline:
         fd = sock.fileno()
         if fd < 0:
             return
-        left_ms = None
-        if self._end is not None:
-            left_ms = (self._end - time.monotonic()) * 1000
-        if left_ms is not None and left_ms < 0:
-            raise socket.timeout("timed out")
         poll = select.poll()
         poll.register(fd, events)
-        if not poll.poll(left_ms):
+        while not poll.poll(self._left_ms()):
+            pass
+
+    def _left_ms(self):
+        """How long one poll may wait, None for ever; socket.timeout when time is up."""
+        if self._end is None:
+            return None
+        left_ms = (self._end - time.monotonic()) * 1000
+        if left_ms < 0:
             raise socket.timeout("timed out")
+        return min(left_ms, _LONGEST_POLL_MS)
 
 
 def _repeat(sock, events, call):
