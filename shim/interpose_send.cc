@@ -14,6 +14,7 @@ using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrapp
 namespace {
 
 constexpr int kNoWait = 8;  // RWF_NOWAIT
+constexpr size_t kFilePiece = 64 * 1024;
 
 long send_parts(int fd, const iovec* parts, int count, int flags) {
   Socket ours = Socket::hint(fd);
@@ -23,18 +24,22 @@ long send_parts(int fd, const iovec* parts, int count, int flags) {
 
 // In pieces of what sendfile moves at once, so that none is sent after the peer is gone
 // (large_send.cc).
-long send_file(Socket& ours, int to, int from, off_t* offset, size_t count) {
-  constexpr size_t kPiece = 64 * 1024;
+long send_file_pieces(Socket& ours, int to, int from, off_t* offset, size_t count) {
   size_t sent = 0;
   while (true) {
-    const size_t piece = std::min(count - sent, kPiece);
+    const size_t piece = std::min(count - sent, kFilePiece);
     const long result = real::call(SYS_sendfile, to, from, offset, piece);
     if (result <= 0) return sent > 0 ? static_cast<long>(sent) : result;
     sent += static_cast<size_t>(result);
-    if (sent == count || static_cast<size_t>(result) < piece || !ours.takes_more()) {
+    if (sent == count || static_cast<size_t>(result) < piece || !ours.takes_more(to)) {
       return static_cast<long>(sent);
     }
   }
+}
+
+long send_file(Socket& ours, int to, int from, off_t* offset, size_t count) {
+  if (count <= kFilePiece) return real::call(SYS_sendfile, to, from, offset, count);
+  return ours.held([&](int held) { return send_file_pieces(ours, held, from, offset, count); });
 }
 
 // What the kernel's own copying gave, unless the endpoint's entry explains it better.

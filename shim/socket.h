@@ -23,6 +23,7 @@
 
 #include "emu/protocol/endpoint_table.h"
 #include "shim/fd_table.h"
+#include "shim/held_descriptor.h"
 
 namespace vmbus::shim {
 
@@ -70,8 +71,14 @@ class Socket {
   long check_send(std::size_t length, int flags, bool has_address);
   long after_receive(long result, int flags);
   long after_send(long result, int flags);
-  // Between the parts of a send that waits: whether the next one can still be for this connection.
-  bool takes_more();
+  // Between the parts of a send that waits, made with `fd`: whether the next one can still be for
+  // this connection.
+  bool takes_more(int fd);
+  // body(fd) with the descriptor held for its length (held_descriptor.h).
+  template <typename Body>
+  long held(Body body) const {
+    return with_held(fd_, entry_, endpoint_.cookie, body);
+  }
 
  private:
   Socket() = default;
@@ -96,6 +103,8 @@ class Socket {
   bool daemon_hung_up() const;
   // large_send.cc. REQUIRES: check_send() let it pass.
   long send_large(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
+  long send_rest(int fd, const iovec* parts, std::size_t count, std::size_t bytes, std::size_t sent,
+                 int flags);
   // Must this send go out part by part?
   bool is_large(std::size_t bytes, int flags) const {
     return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();

@@ -96,6 +96,12 @@ std::uint32_t port_of(const Address& name) {
   return name.as<sockaddr_vm>().svm_port;
 }
 
+long open_descriptors() {
+  long count = 0;
+  for (int fd = 0; fd < 1024; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+  return count;
+}
+
 std::uint32_t next_port() {
   static std::uint32_t last = 20000;
   return ++last;

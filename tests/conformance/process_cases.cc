@@ -43,13 +43,6 @@ bool is_one_letter(std::string_view block) {
   return block.find_first_not_of(block.front()) == std::string_view::npos;
 }
 
-// Descriptors of this process.
-long open_descriptors() {
-  long count = 0;
-  for (int fd = 0; fd < 1024; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
-  return count;
-}
-
 }  // namespace
 
 VMBUS_CASE(Process, 310, kEverywhere, "blocks of two threads are not mixed within a packet") {
