@@ -19,6 +19,7 @@ constexpr size_t kFilePiece = 64 * 1024;
 long send_parts(int fd, const iovec* parts, int count, int flags) {
   Socket ours = Socket::hint(fd);
   if (!ours || count < 0 || count > IOV_MAX) return kNotOurs;
+  if (!ours.hears_of_nothing() && is_empty(parts, static_cast<size_t>(count))) return kNotOurs;
   return ours.send_parts(parts, static_cast<size_t>(count), flags, false);
 }
 
@@ -90,7 +91,8 @@ ssize_t sendto(int fd, const void* buffer, size_t length, int flags, const socka
                socklen_t address_length) {
   if (Socket ours = Socket::hint(fd)) {
     const bool has_address = address != nullptr && address_length != 0;
-    const long result = ours.send(buffer, length, flags, has_address);
+    long result = has_address ? ours.check_name(address, address_length) : kNotOurs;
+    if (result == kNotOurs && ours) result = ours.send(buffer, length, flags, has_address);
     if (result != kNotOurs) return real::answer(result);
   }
   return real::answer(

@@ -98,7 +98,7 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
   if (const FdEntry entry = fd_table().find(fd); entry.is_device()) {
     result = device_ioctl(request, argument);
   } else if (const Socket ours = Socket::proven(fd)) {
-    result = ours.ioctl(request);
+    result = ours.ioctl(request, argument);
   }
   // Whatever `fd` is, this one must not ask a real device.
   if (result == kNotOurs && request == kGetLocalCid) result = refuse_local_cid(fd);

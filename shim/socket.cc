@@ -80,25 +80,37 @@ long Socket::getsockname(sockaddr* address, socklen_t* length) const {
                           endpoint_.local_bytes);
 }
 
-long Socket::getpeername(sockaddr* address, socklen_t* length) const {
+bool Socket::has_peer_name() const {
   const bool shut_here =
       (endpoint_.ended & (proto::kEndedLocalRead | proto::kEndedLocalWrite)) != 0;
   const bool forgotten = shut_here && (endpoint_.quirks & proto::kQuirkKeepsPeerName) == 0;
-  if (endpoint_.state != EndpointState::kConnected || endpoint_.peer_bytes == 0 || forgotten) {
-    return -ENOTCONN;
-  }
+  return endpoint_.state == EndpointState::kConnected && endpoint_.peer_bytes != 0 && !forgotten;
+}
+
+long Socket::getpeername(sockaddr* address, socklen_t* length) const {
+  if (!has_peer_name()) return -ENOTCONN;
   socklen_t room = 0;
   if (const int error = read_length(length, &room)) return -error;
   return -store_truncated(address, room, length, endpoint_.peer_name.data(), endpoint_.peer_bytes);
 }
 
-long Socket::ioctl(unsigned long request) const {
+// What the daemon holds back below the low-water mark waits too. It does so only while A has nothing.
+long Socket::count_unread(void* argument) const {
+  if (endpoint_.held_bytes == 0) return kNotOurs;
+  auto unread = static_cast<int>(endpoint_.held_bytes);
+  int in_carrier = 0;
+  if (real::call(SYS_ioctl, fd_, FIONREAD, &in_carrier) == 0 && in_carrier != 0)
+    unread = in_carrier;
+  return -copy_to_program(argument, &unread, sizeof unread);
+}
+
+long Socket::ioctl(unsigned long request, void* argument) const {
   const bool connected = endpoint_.state == EndpointState::kConnected;
   const bool none = (endpoint_.quirks & proto::kQuirkNoIoctls) != 0;
   switch (request) {
     case FIONREAD:
       if (!none && (endpoint_.quirks & proto::kQuirkNoInq) != 0) return -ENOTTY;
-      return connected && !none ? kNotOurs : -EOPNOTSUPP;
+      return connected && !none ? count_unread(argument) : -EOPNOTSUPP;
     case TIOCOUTQ: {
       const bool counts = (endpoint_.quirks & proto::kQuirkCountsOutq) != 0;
       return connected && counts && !none ? kNotOurs : -EOPNOTSUPP;
@@ -112,13 +124,22 @@ long Socket::ioctl(unsigned long request) const {
   }
 }
 
+// What A may hold counts against a small buffer of the peer's; its other half is the daemon's
+// (Sockets::credit_of). The kernel doubles the number.
+int Socket::send_buffer_bytes() const {
+  if (carries_records()) return proto::kRecordSendBufferBytes;
+  const bool is_limited = (endpoint_.quirks & proto::kQuirkPeerBuffer) != 0 &&
+                          endpoint_.peer_buffer_size < proto::kDefaultBufferSize;
+  return is_limited ? static_cast<int>(endpoint_.peer_buffer_size / 4) : proto::kSendBufferBytes;
+}
+
 void Socket::raise_send_buffer() {
   if ((endpoint_.flags & proto::kFlagSendBufferLow) == 0 ||
       (endpoint_.ended & proto::kEndedLocalWrite) != 0 ||
       (entry_.flags & kFdSendBufferRaised) != 0 || is_sandboxed()) {
     return;
   }
-  const int bytes = carries_records() ? proto::kRecordSendBufferBytes : proto::kSendBufferBytes;
+  const int bytes = send_buffer_bytes();
   real::call(SYS_setsockopt, fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   if (owns_memory()) fd_table().add_flags(fd_, entry_, kFdSendBufferRaised);
 }

@@ -24,6 +24,7 @@
 #include "emu/protocol/endpoint_table.h"
 #include "shim/fd_table.h"
 #include "shim/held_descriptor.h"
+#include "shim/user_memory.h"
 
 namespace vmbus::shim {
 
@@ -46,7 +47,7 @@ class Socket {
   long shutdown(int how);
   long getsockname(sockaddr* address, socklen_t* length) const;
   long getpeername(sockaddr* address, socklen_t* length) const;
-  long ioctl(unsigned long request) const;
+  long ioctl(unsigned long request, void* argument) const;
 
   // ---- connect.cc, accept.cc: cancellation points; nothing is held while they wait ----
   long connect(const sockaddr* address, socklen_t length);
@@ -65,6 +66,13 @@ class Socket {
   long send(const void* buffer, std::size_t length, int flags, bool has_address);
   long send_parts(const iovec* parts, std::size_t count, int flags, bool has_address);
   long send_message(const msghdr* message, int flags);
+  // kNotOurs: nothing is wrong with the name.
+  long check_name(const sockaddr* name, socklen_t length) {
+    const int error = shim::check_name(name, length);
+    return error != 0 ? refuse(-error) : kNotOurs;
+  }
+  // Whether readv() and writev() of no bytes come to the socket at all. On Linux they do not.
+  bool hears_of_nothing() const { return (endpoint_.quirks & proto::kQuirkEmptyIsInvalid) != 0; }
   // Around a call that moves bytes inside the kernel (sendfile, splice): a verdict before
   // (kNotOurs: go on) and what the kernel's result means.
   long check_receive(std::size_t length, int flags);
@@ -100,6 +108,10 @@ class Socket {
   long take_connection(int copy, int flags) const;
   // Raises SO_SNDBUF of A once, after the daemon had lowered it for the time of connecting.
   void raise_send_buffer();
+  bool has_peer_name() const;
+  long get_peer_name(void* value, socklen_t* length) const;  // SO_PEERNAME
+  int send_buffer_bytes() const;                             // as setsockopt() takes it
+  long count_unread(void* argument) const;
   bool daemon_hung_up() const;
   // large_send.cc. REQUIRES: check_send() let it pass.
   long send_large(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
@@ -114,8 +126,9 @@ class Socket {
   // error_queue.cc
   bool is_zerocopy(int flags) const;
   long send_zerocopy(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
-  long receive_notification(msghdr* message);
+  long receive_notification(msghdr* message);  // null: for a call that has no place for it
   bool ends_record(int flags) const { return carries_records() && (flags & MSG_EOR) != 0; }
+  long wait_for_data(int flags);
   int receive_flags(int flags) const;  // as the kernel is to see them
   // Around a receive: the daemon holds no bytes back below the low-water mark meanwhile. After a
   // cancelled one it does so no more.

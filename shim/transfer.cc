@@ -3,6 +3,7 @@
 // again.
 #include <signal.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "emu/protocol/carrier.h"
@@ -17,6 +18,8 @@ namespace vmbus::shim {
 namespace {
 
 constexpr std::size_t kMaxParts = 1024;  // UIO_MAXIOV; the kernel refuses more
+constexpr std::size_t kLongestName = sizeof(sockaddr_storage);  // what is beyond is cut off
+constexpr std::size_t kMaxControlBytes = 128 * 1024;            // net.core.optmem_max
 
 // The flags that mean the same on A. The rest are accepted and have no effect on these sockets.
 constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_PEEK | MSG_WAITALL;
@@ -29,8 +32,22 @@ int measure(const iovec* parts, std::size_t count, std::size_t* bytes) {
   if (count > kMaxParts) return EMSGSIZE;
   if (!is_readable(parts, count * sizeof *parts)) return EFAULT;
   *bytes = 0;
-  for (std::size_t i = 0; i < count; ++i) *bytes += parts[i].iov_len;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (static_cast<ssize_t>(parts[i].iov_len) < 0) return EINVAL;
+    *bytes += parts[i].iov_len;
+  }
   return 0;
+}
+
+// What the kernel says of a message to send, but for its parts, before it looks at the socket.
+int check_message(const msghdr& message) {
+  const bool named = message.msg_name != nullptr;
+  if (named && static_cast<int>(message.msg_namelen) < 0) return EINVAL;
+  const std::size_t name_bytes = std::min<std::size_t>(message.msg_namelen, kLongestName);
+  if (named && !is_readable(message.msg_name, name_bytes)) return EFAULT;
+  if (message.msg_iovlen > kMaxParts) return EMSGSIZE;
+  if (message.msg_controllen > kMaxControlBytes) return ENOBUFS;
+  return is_readable(message.msg_control, message.msg_controllen) ? 0 : EFAULT;
 }
 
 // As the kernel raises it: for the calling thread alone.
@@ -78,9 +95,19 @@ long Socket::after_receive(long result, int flags) {
   return load() ? end_of_stream(endpoint_) : -ECONNRESET;
 }
 
+// The wait of a Windows program that peeks at no bytes.
+long Socket::wait_for_data(int flags) {
+  char byte = 0;
+  const long result =
+      real::blocking(SYS_recvfrom, fd_, &byte, 1, receive_flags(flags), nullptr, nullptr);
+  return std::min(after_receive(result, flags), 0L);
+}
+
 long Socket::receive(void* buffer, std::size_t length, int flags) {
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_notification(nullptr);
   const long verdict = receive_verdict(endpoint_, flags, length);
   if (verdict != kAskKernel) return refuse(verdict);
+  if (length == 0) return wait_for_data(flags);
   // recv without flags is read; the program may have a filter that knows just that call.
   if (is_sandboxed() && receive_flags(flags) == 0) {
     return after_receive(real::blocking(SYS_read, fd_, buffer, length), flags);
@@ -97,6 +124,7 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
   if (const int error = measure(parts, count, &bytes)) return refuse(-error);
   const long verdict = receive_verdict(endpoint_, flags, bytes);
   if (verdict != kAskKernel) return refuse(verdict);
+  if (bytes == 0) return wait_for_data(flags);
   msghdr plain = data_only(parts, count);
   tell_of_receive(proto::kReceiveBegins);
   const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
@@ -107,6 +135,8 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
 
 long Socket::receive_message(msghdr* message, int flags) {
   if (!is_readable(message, sizeof *message)) return refuse(-EFAULT);
+  const bool named = message->msg_name != nullptr;
+  if (named && static_cast<int>(message->msg_namelen) < 0) return refuse(-EINVAL);
   if ((flags & MSG_ERRQUEUE) != 0) return receive_notification(message);
   int result_flags = 0;
   const long result = receive_parts(message->msg_iov, message->msg_iovlen, flags, &result_flags);
@@ -156,6 +186,7 @@ long Socket::send(const void* buffer, std::size_t length, int flags, bool has_ad
 
 long Socket::send_message(const msghdr* message, int flags) {
   if (!is_readable(message, sizeof *message)) return refuse(-EFAULT);
+  if (const int error = check_message(*message)) return refuse(-error);
   const bool has_address = message->msg_name != nullptr && message->msg_namelen != 0;
   return send_parts(message->msg_iov, message->msg_iovlen, flags, has_address);
 }

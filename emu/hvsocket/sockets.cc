@@ -1,7 +1,9 @@
 #include "emu/hvsocket/sockets.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,6 +24,12 @@ constexpr std::size_t kLoopbackRingBytes = 64 * proto::kPageBytes;
 // a listener that nobody serves cannot use them up.
 constexpr std::size_t kMaxWaiting = 512;
 constexpr std::uint64_t kHostMemoryBytes = std::uint64_t{2} << 30;
+
+// What the program has not read from its end yet. The kernel counts memory, so it is rather more.
+std::uint64_t unread_bytes(const OwnedFd& b) {
+  int queued = 0;
+  return ::ioctl(b.get(), SIOCOUTQ, &queued) == 0 ? static_cast<std::uint64_t>(queued) : 0;
+}
 
 }  // namespace
 
@@ -324,11 +332,13 @@ void Sockets::signal_peer(Socket& socket) {
 
 void Sockets::run_pump(Socket& socket) {
   const bool had_end = socket.has(proto::kEndedPeerWrite);
+  settle_credit(socket);
   const PumpResult out = pump_out(socket, counters_);
   // B's end may be A's last close, which the loop comes to later: the peer learns both at once.
   const bool b_ended = socket.stream != nullptr && socket.b_ended && !socket.outbox_is_last;
   if (b_ended) static_cast<void>(is_alive(socket));
   const PumpResult in = pump_in(socket, counters_);
+  show_held_bytes(socket);
   if (socket.stream != nullptr && (out.signal || in.signal)) signal_peer(socket);
   if (out.fault || in.fault) {
     counters_.add(Counter::kRingFaults);
@@ -343,6 +353,32 @@ void Sockets::run_pump(Socket& socket) {
   if (socket.stream != nullptr) finish_stream(socket);
   if (socket.closed && socket.stream == nullptr) return release(socket);
   if (out.more || in.more) queue(socket);
+}
+
+// virtio's rule: no more is sent than the peer's buffer has room for. Half of a small buffer is A's
+// own (shim, Socket::send_buffer_bytes); at the default size the carrier's buffers come on top.
+void Sockets::settle_credit(Socket& socket) {
+  socket.credit_bytes = SIZE_MAX;
+  if (socket.owes_credit) {
+    socket.owes_credit = false;
+    if (Socket* sender = peer_of(socket)) queue(*sender);
+  }
+  const bool limited = socket.peer_buffer_size < proto::kDefaultBufferSize &&
+                       !socket.carries_records() && socket.obeys("peer-buffer=on");
+  Socket* peer = limited ? peer_of(socket) : nullptr;
+  if (peer == nullptr || peer->closed || peer->has(proto::kEndedLocalRead)) return;
+  const std::uint64_t room = std::max<std::uint64_t>(socket.peer_buffer_size / 2, 1);
+  const std::uint64_t unread =
+      socket.bytes_sent - std::min(socket.bytes_sent, peer->bytes_received) + unread_bytes(peer->b);
+  socket.credit_bytes = room - std::min(room, unread);
+  peer->owes_credit = true;
+}
+
+void Sockets::show_held_bytes(Socket& socket) {
+  const std::size_t held = socket.has_low_water() ? socket.inbox.size() : 0;
+  if (held == socket.held_bytes) return;
+  socket.held_bytes = static_cast<std::uint32_t>(held);
+  publish(socket);
 }
 
 void Sockets::begin_receive(Socket& socket) {

@@ -149,6 +149,8 @@ class Sockets {
   void release_port_later(const Socket& socket);
   void reset_host_end(const Socket& guest_end);
   void run_pump(Socket& socket);
+  void settle_credit(Socket& socket);
+  void show_held_bytes(Socket& socket);
   void signal_peer(Socket& socket);
   void end_of_stream(Socket& socket);
   void finish_stream(Socket& socket);

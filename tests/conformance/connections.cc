@@ -167,6 +167,16 @@ Connection accepted() {
   return {std::move(accepted), std::move(there)};
 }
 
+Connection connected_to_windows() {
+  const RemoteSocket listening = other_side().socket(AF_HYPERV, SOCK_STREAM, HV_PROTOCOL_RAW);
+  const std::uint32_t port = next_port();
+  EXPECT_EQ(listening.bind(hv_address(HV_GUID_WILDCARD, service_of_port(port))), gives(0));
+  EXPECT_EQ(listening.listen(), gives(0));
+  Socket here = stream();
+  EXPECT_EQ(here.connect(vm_address(kHostCid, port)), gives(0));
+  return {std::move(here), listening.accepted()};
+}
+
 LocalConnection looped() {
   const Listener server = listener();
   Socket client = stream();

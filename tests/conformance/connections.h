@@ -62,6 +62,9 @@ Connection connected();
 // The other side dialled.
 Connection accepted();
 
+// This process, a guest, dialled an AF_HYPERV listener of the host.
+Connection connected_to_windows();
+
 // Both ends in this process, through the partition's loopback. REQUIRES: kDefault, kLoopback,
 // kVirtio, kWindows or kPlain.
 struct LocalConnection {

@@ -108,6 +108,7 @@ VMBUS_CASE(Process, 312, kEverywhere, "a hundred clients are served") {
 VMBUS_CASE(Process, 313, kLinux | kFreeBsd | kWindows | kUnix,
            "a connect that races with the listener's close ends, and leaves nothing behind") {
   const long before = open_descriptors();
+  int connected_rounds = 0;
   for (int round = 0; round < 1000; ++round) {
     Listener here = listener();
     RemoteSocket there = remote_stream();
@@ -115,13 +116,18 @@ VMBUS_CASE(Process, 313, kLinux | kFreeBsd | kWindows | kUnix,
       ASSERT_EQ(limit_connect(there, std::chrono::milliseconds(4)), gives(0));
     }
     there.start_connect(reachable(here.name));
+    // The close meets the connect now before, now after, now amidst.
+    for (int turn = 0; turn < round % 40; ++turn) static_cast<void>(here.socket.poll({}, POLLIN));
     here.socket.close();
     const Outcome result = there.collect().outcome;
     if (!result.ok()) continue;
+    ++connected_rounds;
     const Outcome end = there.receive(1).outcome;
     ASSERT_EQ(end, in(kPlain) ? fails(ECONNRESET) : gives(0)) << "a child that nobody closed";
   }
   EXPECT_EQ(open_descriptors(), before);
+  EXPECT_GT(connected_rounds, 0) << "no race at all";
+  EXPECT_LT(connected_rounds, 1000);
 }
 
 // ---- what has no row in the list ----------------------------------------------------------------
@@ -141,6 +147,27 @@ VMBUS_CASE(Process, 1101, kHyperV | kFreeBsd,
     ASSERT_GE(served.back().fd(), 0) << served.size();
   }
   for (const Socket& client : clients) {
+    ASSERT_EQ(client.poll(kLimit, POLLOUT), POLLOUT);
+    EXPECT_EQ(client.so_error(), gives(0));
+  }
+}
+
+VMBUS_CASE(Process, 1109, kHyperV | kFreeBsd,
+           "two hundred clients of the host at once get through a guest's queue of four") {
+  constexpr std::size_t kClients = 200;
+  const Listener here = listener(4);
+  std::vector<RemoteSocket> clients;
+  for (std::size_t i = 0; i < kClients; ++i) {
+    clients.push_back(remote_stream());
+    ASSERT_EQ(clients.back().set_nonblocking(), gives(0));
+    ASSERT_EQ(clients.back().connect(reachable(here.name)), fails(EINPROGRESS)) << i;
+  }
+  std::vector<Socket> served;
+  while (served.size() < kClients) {
+    served.push_back(here.socket.accepted());
+    ASSERT_GE(served.back().fd(), 0) << served.size();
+  }
+  for (const RemoteSocket& client : clients) {
     ASSERT_EQ(client.poll(kLimit, POLLOUT), POLLOUT);
     EXPECT_EQ(client.so_error(), gives(0));
   }
