@@ -7,7 +7,6 @@
 #include "shim/control_connection.h"
 #include "shim/fork.h"
 #include "shim/real.h"
-#include "shim/sandbox.h"
 
 namespace vmbus::shim {
 namespace {
@@ -45,7 +44,7 @@ void close_duplicate(int fd, FdEntry entry) {
 }  // namespace
 
 Held hold_descriptor(int fd, FdEntry entry, unsigned long long cookie) {
-  if (real::has_one_thread() || is_sandboxed() || !owns_memory()) return {};
+  if (real::has_one_thread() || !owns_memory()) return {};
   const int place = claim_place();
   if (place < 0) return {};
   const auto copy = static_cast<int>(duplicate_high(fd));

@@ -8,9 +8,8 @@
 // Number      high, close-on-exec, and in the table, so that a close of it by the program is seen.
 // Fork        the child closes the duplicates of its parent's calls (a raw clone() keeps them until
 //             exec).
-// None        in a process of one thread, a vfork child, under a seccomp filter, where no descriptor
-//             is left, and beyond kMaxHeld calls at a time: the call goes on with the descriptor
-//             itself.
+// None        in a process of one thread, a vfork child, where no descriptor is left, and beyond
+//             kMaxHeld calls at a time: the call goes on with the descriptor itself.
 #ifndef VMBUS_SHIM_HELD_DESCRIPTOR_H_
 #define VMBUS_SHIM_HELD_DESCRIPTOR_H_
 

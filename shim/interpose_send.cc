@@ -19,8 +19,7 @@ constexpr size_t kFilePiece = 64 * 1024;
 long send_parts(int fd, const iovec* parts, int count, int flags) {
   Socket ours = Socket::hint(fd);
   if (!ours || count < 0 || count > IOV_MAX) return kNotOurs;
-  if (!ours.hears_of_nothing() && is_empty(parts, static_cast<size_t>(count))) return kNotOurs;
-  return ours.send_parts(parts, static_cast<size_t>(count), flags, false);
+  return ours.send_parts(parts, static_cast<size_t>(count), flags, false, true);
 }
 
 // In pieces of what sendfile moves at once, so that none is sent after the peer is gone

@@ -124,13 +124,13 @@ long Socket::ioctl(unsigned long request, void* argument) const {
   }
 }
 
-// What A may hold counts against a small buffer of the peer's; its other half is the daemon's
-// (Sockets::credit_of). The kernel doubles the number.
+// What A holds comes on top of what the daemon allows for a small buffer of the peer's, so it is
+// little. The kernel doubles the number, and has a minimum.
 int Socket::send_buffer_bytes() const {
   if (carries_records()) return proto::kRecordSendBufferBytes;
   const bool is_limited = (endpoint_.quirks & proto::kQuirkPeerBuffer) != 0 &&
                           endpoint_.peer_buffer_size < proto::kDefaultBufferSize;
-  return is_limited ? static_cast<int>(endpoint_.peer_buffer_size / 4) : proto::kSendBufferBytes;
+  return is_limited ? static_cast<int>(endpoint_.peer_buffer_size / 16) : proto::kSendBufferBytes;
 }
 
 void Socket::raise_send_buffer() {

@@ -24,6 +24,7 @@
 #include "emu/protocol/endpoint_table.h"
 #include "shim/fd_table.h"
 #include "shim/held_descriptor.h"
+#include "shim/sandbox.h"
 #include "shim/user_memory.h"
 
 namespace vmbus::shim {
@@ -60,19 +61,19 @@ class Socket {
 
   // ---- transfer.cc: cancellation points, but for the checks ----
   long receive(void* buffer, std::size_t length, int flags);
-  // `result_flags`: where what recvmsg stores in msg_flags goes.
+  // `result_flags`: where what recvmsg stores in msg_flags goes; null: for readv(). Neither it nor
+  // writev() (`is_vector`) asks a socket of Linux about no bytes.
   long receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags = nullptr);
   long receive_message(msghdr* message, int flags);
   long send(const void* buffer, std::size_t length, int flags, bool has_address);
-  long send_parts(const iovec* parts, std::size_t count, int flags, bool has_address);
+  long send_parts(const iovec* parts, std::size_t count, int flags, bool has_address,
+                  bool is_vector = false);
   long send_message(const msghdr* message, int flags);
   // kNotOurs: nothing is wrong with the name.
   long check_name(const sockaddr* name, socklen_t length) {
     const int error = shim::check_name(name, length);
     return error != 0 ? refuse(-error) : kNotOurs;
   }
-  // Whether readv() and writev() of no bytes come to the socket at all. On Linux they do not.
-  bool hears_of_nothing() const { return (endpoint_.quirks & proto::kQuirkEmptyIsInvalid) != 0; }
   // Around a call that moves bytes inside the kernel (sendfile, splice): a verdict before
   // (kNotOurs: go on) and what the kernel's result means.
   long check_receive(std::size_t length, int flags);
@@ -85,6 +86,7 @@ class Socket {
   // body(fd) with the descriptor held for its length (held_descriptor.h).
   template <typename Body>
   long held(Body body) const {
+    if (is_sandboxed()) return body(fd_);  // the calls that it takes may be forbidden
     return with_held(fd_, entry_, endpoint_.cookie, body);
   }
 
@@ -129,6 +131,7 @@ class Socket {
   long receive_notification(msghdr* message);  // null: for a call that has no place for it
   bool ends_record(int flags) const { return carries_records() && (flags & MSG_EOR) != 0; }
   long wait_for_data(int flags);
+  bool hears_of_nothing() const { return (endpoint_.quirks & proto::kQuirkEmptyIsInvalid) != 0; }
   int receive_flags(int flags) const;  // as the kernel is to see them
   // Around a receive: the daemon holds no bytes back below the low-water mark meanwhile. After a
   // cancelled one it does so no more.

@@ -122,6 +122,7 @@ long Socket::receive(void* buffer, std::size_t length, int flags) {
 long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags) {
   std::size_t bytes = 0;
   if (const int error = measure(parts, count, &bytes)) return refuse(-error);
+  if (bytes == 0 && result_flags == nullptr && !hears_of_nothing()) return kNotOurs;
   const long verdict = receive_verdict(endpoint_, flags, bytes);
   if (verdict != kAskKernel) return refuse(verdict);
   if (bytes == 0) return wait_for_data(flags);
@@ -191,9 +192,11 @@ long Socket::send_message(const msghdr* message, int flags) {
   return send_parts(message->msg_iov, message->msg_iovlen, flags, has_address);
 }
 
-long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool has_address) {
+long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool has_address,
+                        bool is_vector) {
   std::size_t bytes = 0;
   if (const int error = measure(parts, count, &bytes)) return refuse(-error);
+  if (bytes == 0 && is_vector && !hears_of_nothing()) return kNotOurs;
   const long checked = check_send(bytes, flags, has_address);
   if (checked != kNotOurs || !entry_.is_carrier()) return checked;
   if (is_zerocopy(flags)) return send_zerocopy(parts, count, bytes, flags);

@@ -59,11 +59,6 @@ int copy_to_program(void* to, const void* from, std::size_t bytes) {
   return copy_checked(SYS_process_vm_writev, const_cast<void*>(from), to, bytes);
 }
 
-bool is_empty(const iovec* parts, std::size_t count) {
-  if (!is_readable(parts, count * sizeof *parts)) return false;
-  return std::all_of(parts, parts + count, [](const iovec& part) { return part.iov_len == 0; });
-}
-
 int check_name(const sockaddr* name, socklen_t length) {
   if (name == nullptr) return 0;
   if (length > sizeof(sockaddr_storage)) return EINVAL;

@@ -6,7 +6,6 @@
 #define VMBUS_SHIM_USER_MEMORY_H_
 
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <cstddef>
 
@@ -18,9 +17,6 @@ int copy_to_program(void* to, const void* from, std::size_t bytes);
 
 // Whether all of it can be read.
 bool is_readable(const void* memory, std::size_t bytes);
-
-// A vector without bytes. The kernel's writev() then does not ask the socket.
-bool is_empty(const iovec* parts, std::size_t count);
 
 // What the kernel says of the name given to sendto(), whatever the socket: 0, EINVAL or EFAULT.
 int check_name(const sockaddr* name, socklen_t length);

@@ -137,6 +137,7 @@ struct Socket {
   int receives = 0;                     // under way, where bytes are held back
   std::uint32_t held_bytes = 0;         // of the inbox, while they wait for the low-water mark
   std::size_t credit_bytes = SIZE_MAX;  // what may be sent before the peer reads
+  bool waits_for_credit = false;        // a timer brings another turn
   bool owes_credit = false;             // the peer waits for this socket's program to read
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;

@@ -24,11 +24,11 @@ constexpr std::size_t kLoopbackRingBytes = 64 * proto::kPageBytes;
 // a listener that nobody serves cannot use them up.
 constexpr std::size_t kMaxWaiting = 512;
 constexpr std::uint64_t kHostMemoryBytes = std::uint64_t{2} << 30;
+constexpr std::chrono::milliseconds kCreditTurn{10};
 
-// What the program has not read from its end yet. The kernel counts memory, so it is rather more.
-std::uint64_t unread_bytes(const OwnedFd& b) {
+bool has_something_to_send(const Socket& socket) {
   int queued = 0;
-  return ::ioctl(b.get(), SIOCOUTQ, &queued) == 0 ? static_cast<std::uint64_t>(queued) : 0;
+  return !socket.outbox.empty() || (::ioctl(socket.b.get(), SIOCINQ, &queued) == 0 && queued > 0);
 }
 
 }  // namespace
@@ -355,23 +355,36 @@ void Sockets::run_pump(Socket& socket) {
   if (out.more || in.more) queue(socket);
 }
 
-// virtio's rule: no more is sent than the peer's buffer has room for. Half of a small buffer is A's
-// own (shim, Socket::send_buffer_bytes); at the default size the carrier's buffers come on top.
+// virtio's rule: no more is sent than the peer's buffer has room for. At the default size that is
+// left to the ring, and the carriers' buffers come on top.
 void Sockets::settle_credit(Socket& socket) {
   socket.credit_bytes = SIZE_MAX;
-  if (socket.owes_credit) {
-    socket.owes_credit = false;
+  if (std::exchange(socket.owes_credit, false)) {
     if (Socket* sender = peer_of(socket)) queue(*sender);
   }
   const bool limited = socket.peer_buffer_size < proto::kDefaultBufferSize &&
                        !socket.carries_records() && socket.obeys("peer-buffer=on");
   Socket* peer = limited ? peer_of(socket) : nullptr;
   if (peer == nullptr || peer->closed || peer->has(proto::kEndedLocalRead)) return;
-  const std::uint64_t room = std::max<std::uint64_t>(socket.peer_buffer_size / 2, 1);
+  const std::uint64_t room = std::max<std::uint64_t>(socket.peer_buffer_size, 1);
+  const std::uint64_t on_the_way =
+      socket.bytes_sent - std::min(socket.bytes_sent, peer->bytes_received);
   const std::uint64_t unread =
-      socket.bytes_sent - std::min(socket.bytes_sent, peer->bytes_received) + unread_bytes(peer->b);
+      on_the_way + diag_.unread_bytes(peer->inode, peer->cookie).value_or(0);
   socket.credit_bytes = room - std::min(room, unread);
   peer->owes_credit = true;
+  if (socket.credit_bytes == 0 && has_something_to_send(socket)) wait_for_credit(socket);
+}
+
+// The kernel tells that the peer's program has read only once there is much room again.
+void Sockets::wait_for_credit(Socket& socket) {
+  if (std::exchange(socket.waits_for_credit, true)) return;
+  loop_.after(kCreditTurn, [this, cookie = socket.cookie] {
+    Socket* waiting = find(cookie);
+    if (waiting == nullptr) return;
+    waiting->waits_for_credit = false;
+    queue(*waiting);
+  });
 }
 
 void Sockets::show_held_bytes(Socket& socket) {

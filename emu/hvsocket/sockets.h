@@ -150,6 +150,7 @@ class Sockets {
   void reset_host_end(const Socket& guest_end);
   void run_pump(Socket& socket);
   void settle_credit(Socket& socket);
+  void wait_for_credit(Socket& socket);
   void show_held_bytes(Socket& socket);
   void signal_peer(Socket& socket);
   void end_of_stream(Socket& socket);

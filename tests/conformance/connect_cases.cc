@@ -303,6 +303,22 @@ VMBUS_CASE(
   }
 }
 
+VMBUS_CASE(Connect, 1132, kStrict,
+           "a host that never closes holds a client's port for eight seconds after the close") {
+  const RemoteListener there = remote_listener();
+  const Address name = fresh_name();
+  Socket client = stream();
+  ASSERT_EQ(client.bind(name), gives(0));
+  ASSERT_EQ(client.connect(there.reached_at), gives(0));
+  const RemoteSocket server = there.socket.accepted();
+  const Stopwatch watch;
+  ASSERT_EQ(client.close(), gives(0));
+  const Socket next = stream();
+  EXPECT_TRUE(eventually([&] { return next.bind(name) == gives(0); }));
+  EXPECT_GE(watch.elapsed(), milliseconds(7900));
+  EXPECT_LE(watch.elapsed(), milliseconds(12000));
+}
+
 VMBUS_CASE(Connect, 132, kLinux | kUnix, "the same pair of names connects again after a close") {
   const RemoteListener there = remote_listener();
   const Address name = fresh_name();

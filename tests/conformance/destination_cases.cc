@@ -159,6 +159,7 @@ VMBUS_CASE(Connect, 142, kWindows,
   const auto [result, peer] = there.peer_name();
   ASSERT_EQ(result, gives(0));
   EXPECT_EQ(peer.as<sockaddr_vm>().svm_cid, kHostCid);
+  EXPECT_EQ(there.name().second.as<sockaddr_vm>().svm_cid, kGuestCid);
 }
 
 VMBUS_CASE(Connect, 143, kWindows, "a Linux guest ignores a service that is no port: ETIMEDOUT") {

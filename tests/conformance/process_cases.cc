@@ -107,6 +107,7 @@ VMBUS_CASE(Process, 312, kEverywhere, "a hundred clients are served") {
 // Not for TCP: a client whose handshake ends as the listener goes may never hear of it.
 VMBUS_CASE(Process, 313, kLinux | kFreeBsd | kWindows | kUnix,
            "a connect that races with the listener's close ends, and leaves nothing behind") {
+  static_cast<void>(other_side());
   const long before = open_descriptors();
   int connected_rounds = 0;
   for (int round = 0; round < 1000; ++round) {
@@ -116,8 +117,11 @@ VMBUS_CASE(Process, 313, kLinux | kFreeBsd | kWindows | kUnix,
       ASSERT_EQ(limit_connect(there, std::chrono::milliseconds(4)), gives(0));
     }
     there.start_connect(reachable(here.name));
-    // The close meets the connect now before, now after, now amidst.
+    // The close comes now early, now late, and now when the connection waits to be accepted.
     for (int turn = 0; turn < round % 40; ++turn) static_cast<void>(here.socket.poll({}, POLLIN));
+    if (round % 8 == 0) {
+      ASSERT_NE(here.socket.poll(kLimit, POLLIN), 0);
+    }
     here.socket.close();
     const Outcome result = there.collect().outcome;
     if (!result.ok()) continue;
@@ -126,8 +130,7 @@ VMBUS_CASE(Process, 313, kLinux | kFreeBsd | kWindows | kUnix,
     ASSERT_EQ(end, in(kPlain) ? fails(ECONNRESET) : gives(0)) << "a child that nobody closed";
   }
   EXPECT_EQ(open_descriptors(), before);
-  EXPECT_GT(connected_rounds, 0) << "no race at all";
-  EXPECT_LT(connected_rounds, 1000);
+  EXPECT_GE(connected_rounds, 1000 / 8);
 }
 
 // ---- what has no row in the list ----------------------------------------------------------------
