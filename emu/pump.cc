@@ -253,8 +253,10 @@ PumpResult fill_ring(Socket& socket) {
       result.more = true;
       break;
     }
+    if (turn >= socket.credit_bytes) break;  // the peer's reading brings another turn
     Spans spans;
-    const auto batch = stream.out.prepare_batch(packet_payload(socket), kTurnBytes - turn, spans);
+    const std::size_t limit = std::min(kTurnBytes, socket.credit_bytes) - turn;
+    const auto batch = stream.out.prepare_batch(packet_payload(socket), limit, spans);
     if (!batch.ok()) return faulty();
     if (batch->bytes == 0) {
       result.signal |= stream.out.commit();

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "shim/daemon_client.h"
+#include "shim/poll_events.h"
 #include "shim/real.h"
 #include "shim/socket.h"
 #include "shim/verdict.h"
@@ -29,6 +30,7 @@ long Socket::connect(const sockaddr* address, socklen_t length) {
   }
   const int error = request_connect(fd_, entry_, &copy, length, nonblocking);
   if (error == EINPROGRESS && !nonblocking) return wait_for_attempt();
+  if (nonblocking) note_attempt();
   if (error != 0) return -error;
   load();
   raise_send_buffer();

@@ -35,10 +35,6 @@ int highest_comfortable_number() {
   return static_cast<int>(end > kBelowLimit ? end - kBelowLimit : 0);
 }
 
-long duplicate_high(int fd) {
-  return real::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, highest_comfortable_number());
-}
-
 bool peer_is_same_user(int fd) {
   ucred peer{};
   socklen_t length = sizeof peer;
@@ -95,6 +91,10 @@ long connect_long_path(int fd, const char* path) {
 }
 
 }  // namespace
+
+long duplicate_high(int fd) {
+  return real::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, highest_comfortable_number());
+}
 
 void limit_waiting(int fd) {
   real::call(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);

@@ -27,6 +27,9 @@ long connect_to_bus(const char* path);
 // does this itself.)
 void limit_waiting(int fd);
 
+// A copy of `fd`, close-on-exec, where it is in nobody's way; or -errno.
+long duplicate_high(int fd);
+
 // Takes `fd` over: gives it a high number and remembers it.
 void install_control(int fd);
 // Takes `fd` over under the number that the inherited connection has, which is closed.

@@ -36,6 +36,7 @@ long Socket::receive_notification(msghdr* message) {
   ZerocopyRange range;
   if (!prove()) return kNotOurs;
   if (!take_zerocopy_sends(entry_, &range)) return -EAGAIN;
+  if (message == nullptr) return 0;
   sock_extended_err error{};
   error.ee_origin = SO_EE_ORIGIN_ZEROCOPY;
   error.ee_code = range.copied ? SO_EE_CODE_ZEROCOPY_COPIED : 0;

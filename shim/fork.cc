@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "shim/held_descriptor.h"
 #include "shim/real.h"
 
 namespace vmbus::shim {
@@ -48,6 +49,11 @@ void note_pid() {
   page().pid.store(static_cast<std::int32_t>(real::call(SYS_getpid)), std::memory_order_relaxed);
 }
 
+void begin_child() {
+  note_pid();
+  release_after_fork();
+}
+
 }  // namespace
 
 int prepare_process() {
@@ -63,9 +69,9 @@ int prepare_process() {
     return static_cast<int>(-wiped);
   }
   note_pid();
-  // Only so that a child which forks and then vforks, without having called us in between, is told
-  // from its own vfork child. A raw clone() skips this; its first call notes the pid.
-  pthread_atfork(nullptr, nullptr, note_pid);
+  // The pid only so that a child which forks and then vforks, without having called us in between, is
+  // told from its own vfork child. A raw clone() skips this; its first call notes the pid.
+  pthread_atfork(nullptr, nullptr, begin_child);
   return 0;
 }
 

@@ -1,9 +1,10 @@
-// poll and ppoll: the carrier's own, with ERR for what only this process knows (zerocopy.h).
+// poll and ppoll: the carrier's own, put right (poll_events.h).
 #include <signal.h>
 
 #include "shim/interpose.h"
+#include "shim/poll_events.h"
+#include "shim/sandbox.h"
 #include "shim/user_memory.h"
-#include "shim/zerocopy.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): as in the other wrappers
 
@@ -15,14 +16,22 @@ namespace {
 
 constexpr size_t kKernelSignalSetBytes = 8;
 
-int poll_carriers(pollfd* asked, nfds_t count, timespec* limit, const sigset_t* mask) {
-  const bool has_events = zerocopy_events_exist() && is_readable(asked, count * sizeof *asked) &&
-                          has_zerocopy_events(asked, count);
+int amended(pollfd* asked, nfds_t count, long result) {
+  if (result < 0) return real::answer_int(result);
+  return amend_events(asked, count, static_cast<int>(result));
+}
+
+// Is there to be no wait, because an event is there that the kernel does not see?
+bool is_due(pollfd* asked, nfds_t count) {
+  return errors_may_exist() && !is_sandboxed() && is_readable(asked, count * sizeof *asked) &&
+         has_error(asked, count);
+}
+
+int ppoll_carriers(pollfd* asked, nfds_t count, timespec* limit, const sigset_t* mask) {
   timespec now{};
-  const long result = real::blocking(SYS_ppoll, asked, count, has_events ? &now : limit, mask,
-                                     kKernelSignalSetBytes);
-  if (!has_events || result < 0) return real::answer_int(result);
-  return static_cast<int>(result) + add_zerocopy_events(asked, count);
+  return amended(asked, count,
+                 real::blocking(SYS_ppoll, asked, count, is_due(asked, count) ? &now : limit, mask,
+                                kKernelSignalSetBytes));
 }
 
 }  // namespace
@@ -30,12 +39,12 @@ int poll_carriers(pollfd* asked, nfds_t count, timespec* limit, const sigset_t* 
 int poll(pollfd* asked, nfds_t count, int limit_ms) {
 #ifdef SYS_poll
   // Where libc has a call of its own for it, a program's seccomp filter may know just that one.
-  if (!zerocopy_events_exist()) {
-    return real::answer_int(real::blocking(SYS_poll, asked, count, limit_ms));
-  }
-#endif
+  return amended(asked, count,
+                 real::blocking(SYS_poll, asked, count, is_due(asked, count) ? 0 : limit_ms));
+#else
   timespec limit{limit_ms / 1000, limit_ms % 1000 * 1'000'000L};
-  return poll_carriers(asked, count, limit_ms < 0 ? nullptr : &limit, nullptr);
+  return ppoll_carriers(asked, count, limit_ms < 0 ? nullptr : &limit, nullptr);
+#endif
 }
 
 int __poll_chk(pollfd* asked, nfds_t count, int limit_ms, size_t room) {
@@ -44,10 +53,10 @@ int __poll_chk(pollfd* asked, nfds_t count, int limit_ms, size_t room) {
 }
 
 int ppoll(pollfd* asked, nfds_t count, const timespec* limit, const sigset_t* mask) {
-  if (limit == nullptr) return poll_carriers(asked, count, nullptr, mask);
+  if (limit == nullptr) return ppoll_carriers(asked, count, nullptr, mask);
   timespec copy{};  // the kernel changes it, libc does not
   if (copy_from_program(&copy, limit, sizeof copy) != 0) return real::answer_int(-EFAULT);
-  return poll_carriers(asked, count, &copy, mask);
+  return ppoll_carriers(asked, count, &copy, mask);
 }
 
 int __ppoll_chk(pollfd* asked, nfds_t count, const timespec* limit, const sigset_t* mask,

@@ -15,27 +15,32 @@ using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrapp
 namespace {
 
 constexpr int kNoWait = 8;  // RWF_NOWAIT
+constexpr size_t kFilePiece = 64 * 1024;
 
 long send_parts(int fd, const iovec* parts, int count, int flags) {
   Socket ours = Socket::hint(fd);
   if (!ours || count < 0 || count > IOV_MAX) return kNotOurs;
-  return ours.send_parts(parts, static_cast<size_t>(count), flags, false);
+  return ours.send_parts(parts, static_cast<size_t>(count), flags, false, true);
 }
 
 // In pieces of what sendfile moves at once, so that none is sent after the peer is gone
 // (large_send.cc).
-long send_file(Socket& ours, int to, int from, off_t* offset, size_t count) {
-  constexpr size_t kPiece = 64 * 1024;
+long send_file_pieces(Socket& ours, int to, int from, off_t* offset, size_t count) {
   size_t sent = 0;
   while (true) {
-    const size_t piece = std::min(count - sent, kPiece);
+    const size_t piece = std::min(count - sent, kFilePiece);
     const long result = real::call(SYS_sendfile, to, from, offset, piece);
     if (result <= 0) return sent > 0 ? static_cast<long>(sent) : result;
     sent += static_cast<size_t>(result);
-    if (sent == count || static_cast<size_t>(result) < piece || !ours.takes_more()) {
+    if (sent == count || static_cast<size_t>(result) < piece || !ours.takes_more(to)) {
       return static_cast<long>(sent);
     }
   }
+}
+
+long send_file(Socket& ours, int to, int from, off_t* offset, size_t count) {
+  if (count <= kFilePiece) return real::call(SYS_sendfile, to, from, offset, count);
+  return ours.held([&](int held) { return send_file_pieces(ours, held, from, offset, count); });
 }
 
 // What the kernel's own copying gave, unless the endpoint's entry explains it better.
@@ -86,7 +91,8 @@ ssize_t sendto(int fd, const void* buffer, size_t length, int flags, const socka
                socklen_t address_length) {
   if (Socket ours = Socket::hint(fd)) {
     const bool has_address = address != nullptr && address_length != 0;
-    const long result = ours.send(buffer, length, flags, has_address);
+    long result = has_address ? ours.check_name(address, address_length) : kNotOurs;
+    if (result == kNotOurs && ours) result = ours.send(buffer, length, flags, has_address);
     if (result != kNotOurs) return real::answer(result);
   }
   return real::answer(

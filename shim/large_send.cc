@@ -59,30 +59,41 @@ class RoomWait {
 
 }  // namespace
 
-bool Socket::takes_more() {
-  FdEntry now = fd_table().find(fd_);
+bool Socket::takes_more(int fd) {
+  FdEntry now = fd_table().find(fd);
   now.flags = entry_.flags;
   // Another thread may have closed the descriptor, and its number be somebody else's by now.
   return now == entry_ && load() && send_verdict(endpoint_, 0, 1, false) == kAskKernel;
 }
 
 long Socket::send_large(const iovec* parts, std::size_t count, std::size_t bytes, int flags) {
-  long result = send_without_signal(fd_, parts, count, MSG_DONTWAIT);
-  if (result == -EAGAIN) {
+  const long result = send_without_signal(fd_, parts, count, MSG_DONTWAIT);
+  if (result == static_cast<long>(bytes)) return result;
+  if (result < 0 && result != -EAGAIN) return after_send(result, flags);
+  // FreeBSD does not wait for the rest.
+  const bool waits = endpoint_.family != kAfHypervFreeBsd && !real::is_nonblocking(fd_);
+  if (result > 0 && !waits) return result;
+  return held([&](int fd) {
+    return send_rest(fd, parts, count, bytes, static_cast<std::size_t>(std::max(result, 0L)),
+                     flags);
+  });
+}
+
+long Socket::send_rest(int fd, const iovec* parts, std::size_t count, std::size_t bytes,
+                       std::size_t sent, int flags) {
+  if (sent == 0) {
     // Nothing fits. The kernel's own send restarts after a signal, and times out, as it has to.
     const Window first = window_of(parts, count, 0, kSmallSendBytes);
-    result = send_without_signal(fd_, first.parts, first.count, 0);
+    const long result = send_without_signal(fd, first.parts, first.count, 0);
+    if (result <= 0 || endpoint_.family == kAfHypervFreeBsd || real::is_nonblocking(fd)) {
+      return after_send(result, flags);
+    }
+    sent = static_cast<std::size_t>(result);
   }
-  if (result <= 0) return after_send(result, flags);
-  auto sent = static_cast<std::size_t>(result);
-  // FreeBSD does not wait for the rest.
-  if (sent == bytes || endpoint_.family == kAfHypervFreeBsd || real::is_nonblocking(fd_)) {
-    return result;
-  }
-  RoomWait room(fd_);
-  while (sent < bytes && takes_more()) {
+  RoomWait room(fd);
+  while (sent < bytes && takes_more(fd)) {
     const Window rest = window_of(parts, count, sent, bytes - sent);
-    const long more = send_without_signal(fd_, rest.parts, rest.count, MSG_DONTWAIT);
+    const long more = send_without_signal(fd, rest.parts, rest.count, MSG_DONTWAIT);
     if (more > 0) {
       sent += static_cast<std::size_t>(more);
     } else if (more != -EAGAIN || !room.wait()) {

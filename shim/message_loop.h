@@ -10,9 +10,9 @@
 namespace vmbus::shim {
 
 // How many messages; an error only if there was none. As in the kernel, `timeout` is looked at
-// between messages.
+// between messages, and what is left of it is written back.
 long receive_messages(Socket& socket, mmsghdr* messages, unsigned count, int flags,
-                      const timespec* timeout);
+                      timespec* timeout);
 long send_messages(Socket& socket, mmsghdr* messages, unsigned count, int flags);
 
 }  // namespace vmbus::shim

@@ -211,10 +211,8 @@ SetPlan plan_set_vsock(int option) {
 }
 
 int settle_timeout(const timeval& value) {
-  // The kernel counts jiffies in a long; a thousand hertz leaves this many seconds.
-  constexpr auto kMaxSeconds = std::numeric_limits<long>::max() / 1000 - 1;
-  const bool legal =
-      value.tv_sec >= 0 && value.tv_sec < kMaxSeconds && value.tv_usec < kMicrosecondsPerSecond;
+  const bool legal = value.tv_sec >= 0 && value.tv_sec < proto::kMaxConnectTimeoutSeconds &&
+                     value.tv_usec < kMicrosecondsPerSecond;
   return legal ? 0 : ERANGE;
 }
 

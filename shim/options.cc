@@ -12,7 +12,17 @@
 
 namespace vmbus::shim {
 
+// The generic layer asks for the peer's name, as getpeername() does, but cuts nothing off.
+long Socket::get_peer_name(void* value, socklen_t* length) const {
+  socklen_t room = 0;
+  if (const int error = read_length(length, &room)) return -error;
+  if (!has_peer_name()) return -ENOTCONN;
+  if (room > endpoint_.peer_bytes) return -EINVAL;
+  return -store_truncated(value, room, length, endpoint_.peer_name.data(), room);
+}
+
 long Socket::getsockopt(int level, int option, void* value, socklen_t* length) {
+  if (level == SOL_SOCKET && option == SO_PEERNAME) return get_peer_name(value, length);
   GetPlan plan = plan_get(endpoint_, level, option);
   if (plan.kind == GetPlan::kAskKernel) return kNotOurs;
   socklen_t room = 0;

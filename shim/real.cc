@@ -11,8 +11,10 @@ extern "C" [[gnu::weak]] char __libc_single_threaded;
 
 namespace vmbus::shim::real {
 
+bool has_one_thread() { return &__libc_single_threaded != nullptr && __libc_single_threaded != 0; }
+
 int begin_cancellation_point() {
-  if (&__libc_single_threaded != nullptr && __libc_single_threaded != 0) return -1;
+  if (has_one_thread()) return -1;
   int previous = PTHREAD_CANCEL_DEFERRED;
   pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
   return previous;

@@ -94,6 +94,7 @@ inline int answer_int(long result) { return static_cast<int>(answer(result)); }
 
 // Calls that one of the two architectures lacks, or that have a shape worth naming.
 long dup2(int fd, int target);
+bool has_one_thread();  // false where libc cannot tell
 long socket_cookie(int fd, unsigned long long* cookie);
 bool is_nonblocking(int fd);
 std::int64_t now_ns();  // CLOCK_MONOTONIC

@@ -40,17 +40,23 @@ long wait_for_room(int fd) {
   return real::blocking(SYS_ppoll, &wanted, 1, is_limited ? &left : nullptr, nullptr, 0);
 }
 
+long send_marked_when_room(int fd, const msghdr& record) {
+  while (true) {
+    // The mark is not held while this waits: a cancelled thread would leave it behind.
+    const long room = wait_for_room(fd);
+    if (room <= 0) return room == 0 ? -EAGAIN : room;
+    const long result = send_marked(fd, record);
+    if (result != -EAGAIN) return result;
+  }
+}
+
 }  // namespace
 
 long Socket::send_end_of_record(const msghdr& record, int flags) const {
-  while (true) {
-    const long result = send_marked(fd_, record);
-    const bool waits = (flags & MSG_DONTWAIT) == 0 && !real::is_nonblocking(fd_);
-    if (result != -EAGAIN || !waits) return result;
-    // The mark is not held while this waits: a cancelled thread would leave it behind.
-    const long room = wait_for_room(fd_);
-    if (room <= 0) return room == 0 ? -EAGAIN : room;
-  }
+  const long result = send_marked(fd_, record);
+  const bool waits = (flags & MSG_DONTWAIT) == 0 && !real::is_nonblocking(fd_);
+  if (result != -EAGAIN || !waits) return result;
+  return held([&](int fd) { return send_marked_when_room(fd, record); });
 }
 
 // The kernel says MSG_CTRUNC where it dropped the descriptor that stands for MSG_EOR.

@@ -80,13 +80,15 @@ long Socket::getsockname(sockaddr* address, socklen_t* length) const {
                           endpoint_.local_bytes);
 }
 
-long Socket::getpeername(sockaddr* address, socklen_t* length) const {
+bool Socket::has_peer_name() const {
   const bool shut_here =
       (endpoint_.ended & (proto::kEndedLocalRead | proto::kEndedLocalWrite)) != 0;
   const bool forgotten = shut_here && (endpoint_.quirks & proto::kQuirkKeepsPeerName) == 0;
-  if (endpoint_.state != EndpointState::kConnected || endpoint_.peer_bytes == 0 || forgotten) {
-    return -ENOTCONN;
-  }
+  return endpoint_.state == EndpointState::kConnected && endpoint_.peer_bytes != 0 && !forgotten;
+}
+
+long Socket::getpeername(sockaddr* address, socklen_t* length) const {
+  if (!has_peer_name()) return -ENOTCONN;
   socklen_t room = 0;
   if (const int error = read_length(length, &room)) return -error;
   return -store_truncated(address, room, length, endpoint_.peer_name.data(), endpoint_.peer_bytes);
@@ -112,16 +114,27 @@ long Socket::ioctl(unsigned long request, void* argument) const {
   }
 }
 
-// What is in the carrier, and what is still in the ring behind it.
+// What is in the carrier, what is still in the ring behind it, and what the daemon holds back below the
+// low-water mark, which it does only while the carrier has nothing.
 long Socket::count_unread(void* argument) const {
   DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
-  if (!direct) return kNotOurs;
-  const auto in_ring = static_cast<int>(direct.readable_bytes());
+  if (!direct && endpoint_.held_bytes == 0) return kNotOurs;
+  const auto behind = direct ? static_cast<int>(direct.readable_bytes()) : 0;
   int in_carrier = 0;
   const long result = real::call(SYS_ioctl, fd_, FIONREAD, &in_carrier);
   if (result != 0) return result;
-  const int all = in_carrier + in_ring;
+  const int held = in_carrier == 0 ? static_cast<int>(endpoint_.held_bytes) : 0;
+  const int all = in_carrier + behind + held;
   return -copy_to_program(argument, &all, sizeof all);
+}
+
+// What A holds comes on top of what the daemon allows for a small buffer of the peer's, so it is
+// little. The kernel doubles the number, and has a minimum.
+int Socket::send_buffer_bytes() const {
+  if (carries_records()) return proto::kRecordSendBufferBytes;
+  const bool is_limited = (endpoint_.quirks & proto::kQuirkPeerBuffer) != 0 &&
+                          endpoint_.peer_buffer_size < proto::kDefaultBufferSize;
+  return is_limited ? static_cast<int>(endpoint_.peer_buffer_size / 16) : proto::kSendBufferBytes;
 }
 
 void Socket::raise_send_buffer() {
@@ -130,7 +143,7 @@ void Socket::raise_send_buffer() {
       (entry_.flags & kFdSendBufferRaised) != 0 || is_sandboxed()) {
     return;
   }
-  const int bytes = carries_records() ? proto::kRecordSendBufferBytes : proto::kSendBufferBytes;
+  const int bytes = send_buffer_bytes();
   real::call(SYS_setsockopt, fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   if (owns_memory()) fd_table().add_flags(fd_, entry_, kFdSendBufferRaised);
 }

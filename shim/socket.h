@@ -24,6 +24,9 @@
 #include "emu/protocol/endpoint_table.h"
 #include "shim/direct.h"
 #include "shim/fd_table.h"
+#include "shim/held_descriptor.h"
+#include "shim/sandbox.h"
+#include "shim/user_memory.h"
 
 namespace vmbus::shim {
 
@@ -59,12 +62,19 @@ class Socket {
 
   // ---- transfer.cc: cancellation points, but for the checks ----
   long receive(void* buffer, std::size_t length, int flags);
-  // `result_flags`: where what recvmsg stores in msg_flags goes.
+  // `result_flags`: where what recvmsg stores in msg_flags goes; null: for readv(). Neither it nor
+  // writev() (`is_vector`) asks a socket of Linux about no bytes.
   long receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags = nullptr);
   long receive_message(msghdr* message, int flags);
   long send(const void* buffer, std::size_t length, int flags, bool has_address);
-  long send_parts(const iovec* parts, std::size_t count, int flags, bool has_address);
+  long send_parts(const iovec* parts, std::size_t count, int flags, bool has_address,
+                  bool is_vector = false);
   long send_message(const msghdr* message, int flags);
+  // kNotOurs: nothing is wrong with the name.
+  long check_name(const sockaddr* name, socklen_t length) {
+    const int error = shim::check_name(name, length);
+    return error != 0 ? refuse(-error) : kNotOurs;
+  }
   // Around a call that moves bytes inside the kernel (sendfile, splice): a verdict before
   // (kNotOurs: go on) and what the kernel's result means.
   long check_receive(std::size_t length, int flags);
@@ -75,8 +85,15 @@ class Socket {
   void begin_carrier_send();
   void end_carrier_send();
   long after_send(long result, int flags);
-  // Between the parts of a send that waits: whether the next one can still be for this connection.
-  bool takes_more();
+  // Between the parts of a send that waits, made with `fd`: whether the next one can still be for
+  // this connection.
+  bool takes_more(int fd);
+  // body(fd) with the descriptor held for its length (held_descriptor.h).
+  template <typename Body>
+  long held(Body body) const {
+    if (is_sandboxed()) return body(fd_);  // the calls that it takes may be forbidden
+    return with_held(fd_, entry_, endpoint_.cookie, body);
+  }
 
  private:
   Socket() = default;
@@ -98,10 +115,15 @@ class Socket {
   long take_connection(int copy, int flags) const;
   // Raises SO_SNDBUF of A once, after the daemon had lowered it for the time of connecting.
   void raise_send_buffer();
-  bool daemon_hung_up() const;
+  bool has_peer_name() const;
+  long get_peer_name(void* value, socklen_t* length) const;  // SO_PEERNAME
+  int send_buffer_bytes() const;                             // as setsockopt() takes it
   long count_unread(void* argument) const;
+  bool daemon_hung_up() const;
   // large_send.cc. REQUIRES: check_send() let it pass.
   long send_large(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
+  long send_rest(int fd, const iovec* parts, std::size_t count, std::size_t bytes, std::size_t sent,
+                 int flags);
   // Must this send go out part by part?
   bool is_large(std::size_t bytes, int flags) const {
     return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();
@@ -109,13 +131,15 @@ class Socket {
   long receive_vector(const Parts& to, int flags, int* result_flags);
   // What check_send() let pass.
   long send_vector(const Parts& from, int flags);
-  long send_rest(const Parts& from, std::size_t skip, int flags);
+  long send_remaining(const Parts& from, std::size_t skip, int flags);
   long transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
   // error_queue.cc
   bool is_zerocopy(int flags) const;
   long send_zerocopy(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
-  long receive_notification(msghdr* message);
+  long receive_notification(msghdr* message);  // null: for a call that has no place for it
   bool ends_record(int flags) const { return carries_records() && (flags & MSG_EOR) != 0; }
+  long wait_for_data(int flags);
+  bool hears_of_nothing() const { return (endpoint_.quirks & proto::kQuirkEmptyIsInvalid) != 0; }
   int receive_flags(int flags) const;  // as the kernel is to see them
   // Around a receive: the daemon holds no bytes back below the low-water mark meanwhile. After a
   // cancelled one it does so no more.

@@ -20,6 +20,8 @@ namespace vmbus::shim {
 namespace {
 
 constexpr std::size_t kMaxParts = 1024;  // UIO_MAXIOV; the kernel refuses more
+constexpr std::size_t kLongestName = sizeof(sockaddr_storage);  // what is beyond is cut off
+constexpr std::size_t kMaxControlBytes = 128 * 1024;            // net.core.optmem_max
 
 // The flags that mean the same on A. The rest are accepted and have no effect on these sockets.
 constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_PEEK | MSG_WAITALL;
@@ -32,8 +34,22 @@ int measure(const iovec* parts, std::size_t count, std::size_t* bytes) {
   if (count > kMaxParts) return EMSGSIZE;
   if (!is_readable(parts, count * sizeof *parts)) return EFAULT;
   *bytes = 0;
-  for (std::size_t i = 0; i < count; ++i) *bytes += parts[i].iov_len;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (static_cast<ssize_t>(parts[i].iov_len) < 0) return EINVAL;
+    *bytes += parts[i].iov_len;
+  }
   return 0;
+}
+
+// What the kernel says of a message to send, but for its parts, before it looks at the socket.
+int check_message(const msghdr& message) {
+  const bool named = message.msg_name != nullptr;
+  if (named && static_cast<int>(message.msg_namelen) < 0) return EINVAL;
+  const std::size_t name_bytes = std::min<std::size_t>(message.msg_namelen, kLongestName);
+  if (named && !is_readable(message.msg_name, name_bytes)) return EFAULT;
+  if (message.msg_iovlen > kMaxParts) return EMSGSIZE;
+  if (message.msg_controllen > kMaxControlBytes) return ENOBUFS;
+  return is_readable(message.msg_control, message.msg_controllen) ? 0 : EFAULT;
 }
 
 // As the kernel raises it: for the calling thread alone.
@@ -93,9 +109,18 @@ long Socket::after_receive(long result, int flags) {
   return load() ? end_of_stream(endpoint_) : -ECONNRESET;
 }
 
+// The wait of a Windows program that peeks at no bytes.
+long Socket::wait_for_data(int flags) {
+  char byte = 0;
+  const iovec one{&byte, 1};
+  return std::min(receive_vector({&one, 1, 1}, flags, nullptr), 0L);
+}
+
 long Socket::receive(void* buffer, std::size_t length, int flags) {
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_notification(nullptr);
   const long verdict = receive_verdict(endpoint_, flags, length);
   if (verdict != kAskKernel) return refuse(verdict);
+  if (length == 0) return wait_for_data(flags);
   // recv without flags is read; the program may have a filter that knows just that call.
   if (is_sandboxed() && receive_flags(flags) == 0) {
     return after_receive(real::blocking(SYS_read, fd_, buffer, length), flags);
@@ -121,13 +146,17 @@ long Socket::receive_vector(const Parts& to, int flags, int* result_flags) {
 long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags) {
   std::size_t bytes = 0;
   if (const int error = measure(parts, count, &bytes)) return refuse(-error);
+  if (bytes == 0 && result_flags == nullptr && !hears_of_nothing()) return kNotOurs;
   const long verdict = receive_verdict(endpoint_, flags, bytes);
   if (verdict != kAskKernel) return refuse(verdict);
+  if (bytes == 0) return wait_for_data(flags);
   return receive_vector({parts, count, bytes}, flags, result_flags);
 }
 
 long Socket::receive_message(msghdr* message, int flags) {
   if (!is_readable(message, sizeof *message)) return refuse(-EFAULT);
+  const bool named = message->msg_name != nullptr;
+  if (named && static_cast<int>(message->msg_namelen) < 0) return refuse(-EINVAL);
   if ((flags & MSG_ERRQUEUE) != 0) return receive_notification(message);
   int result_flags = 0;
   const long result = receive_parts(message->msg_iov, message->msg_iovlen, flags, &result_flags);
@@ -181,14 +210,14 @@ long Socket::send_vector(const Parts& from, int flags) {
   if (sent == from.bytes) return count;
   direct.begin_carrier_send();
   const long rest = sent == 0 ? transmit(from.parts, from.count, from.bytes, flags)
-                              : send_rest(from, sent, flags);
+                              : send_remaining(from, sent, flags);
   direct.end_carrier_send();
   if (sent == 0) return rest;
   return count + std::max(rest, 0L);
 }
 
 // An error is the next call's to report: some of the call's bytes are on their way.
-long Socket::send_rest(const Parts& from, std::size_t skip, int flags) {
+long Socket::send_remaining(const Parts& from, std::size_t skip, int flags) {
   long sent = 0;
   while (skip < from.bytes) {
     const Window rest = window_of(from.parts, from.count, skip, from.bytes - skip);
@@ -203,13 +232,16 @@ long Socket::send_rest(const Parts& from, std::size_t skip, int flags) {
 
 long Socket::send_message(const msghdr* message, int flags) {
   if (!is_readable(message, sizeof *message)) return refuse(-EFAULT);
+  if (const int error = check_message(*message)) return refuse(-error);
   const bool has_address = message->msg_name != nullptr && message->msg_namelen != 0;
   return send_parts(message->msg_iov, message->msg_iovlen, flags, has_address);
 }
 
-long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool has_address) {
+long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool has_address,
+                        bool is_vector) {
   std::size_t bytes = 0;
   if (const int error = measure(parts, count, &bytes)) return refuse(-error);
+  if (bytes == 0 && is_vector && !hears_of_nothing()) return kNotOurs;
   const long checked = check_send(bytes, flags, has_address);
   if (checked != kNotOurs || !entry_.is_carrier()) return checked;
   if (is_zerocopy(flags)) {

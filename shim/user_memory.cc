@@ -59,6 +59,12 @@ int copy_to_program(void* to, const void* from, std::size_t bytes) {
   return copy_checked(SYS_process_vm_writev, const_cast<void*>(from), to, bytes);
 }
 
+int check_name(const sockaddr* name, socklen_t length) {
+  if (name == nullptr) return 0;
+  if (length > sizeof(sockaddr_storage)) return EINVAL;
+  return is_readable(name, length) ? 0 : EFAULT;
+}
+
 int read_length(const socklen_t* program_length, socklen_t* length) {
   if (const int error = copy_from_program(length, program_length, sizeof *length)) return error;
   return static_cast<int>(*length) < 0 ? EINVAL : 0;

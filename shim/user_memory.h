@@ -18,6 +18,9 @@ int copy_to_program(void* to, const void* from, std::size_t bytes);
 // Whether all of it can be read.
 bool is_readable(const void* memory, std::size_t bytes);
 
+// What the kernel says of the name given to sendto(), whatever the socket: 0, EINVAL or EFAULT.
+int check_name(const sockaddr* name, socklen_t length);
+
 // The in-out length of getsockname() and its kin: 0 and *length, EFAULT, or EINVAL when it is
 // negative.
 int read_length(const socklen_t* program_length, socklen_t* length);

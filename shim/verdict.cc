@@ -86,7 +86,9 @@ long receive_verdict(const proto::Endpoint& endpoint, int flags, std::size_t len
   if (!is_connected(endpoint) || has_ended(endpoint, proto::kEndedForgotten)) return -ENOTCONN;
   if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
   if (has_ended(endpoint, proto::kEndedLocalRead)) return own_end_of_reading(endpoint);
-  if (length == 0) return nothing_wanted(endpoint);
+  // Windows programs wait for data by peeking at none.
+  const bool waits_for_data = endpoint.family == kAfHyperv && (flags & MSG_PEEK) != 0;
+  if (length == 0 && !waits_for_data) return nothing_wanted(endpoint);
   if (wants_too_much(endpoint, flags, length)) return -ENOMEM;
   if ((flags & MSG_PEEK) != 0 && obeys(endpoint, proto::kQuirkNoPeekAtOnce)) return -EOPNOTSUPP;
   const int peek_all = MSG_PEEK | MSG_WAITALL;

@@ -49,12 +49,6 @@ Sends* claim(std::uint64_t key) {
   return nullptr;
 }
 
-bool is_due(int fd) {
-  const FdEntry entry = fd_table().find(fd);
-  const Sends* sends = entry.is_carrier() ? find(key_of(entry)) : nullptr;
-  return sends != nullptr && sends->due.load(std::memory_order_relaxed) != 0;
-}
-
 }  // namespace
 
 bool reserve_zerocopy_sends(FdEntry socket) {
@@ -84,21 +78,10 @@ bool take_zerocopy_sends(FdEntry socket, ZerocopyRange* range) {
 
 bool zerocopy_events_exist() { return g_sockets_due.load(std::memory_order_relaxed) != 0; }
 
-bool has_zerocopy_events(const pollfd* asked, nfds_t count) {
-  for (nfds_t i = 0; i < count; ++i) {
-    if (is_due(asked[i].fd)) return true;
-  }
-  return false;
-}
-
-int add_zerocopy_events(pollfd* asked, nfds_t count) {
-  int added = 0;
-  for (nfds_t i = 0; i < count; ++i) {
-    if (!is_due(asked[i].fd)) continue;
-    if (asked[i].revents == 0) ++added;
-    asked[i].revents |= POLLERR;
-  }
-  return added;
+bool is_zerocopy_due(FdEntry socket) {
+  if (!zerocopy_events_exist()) return false;
+  const Sends* sends = find(key_of(socket));
+  return sends != nullptr && sends->due.load(std::memory_order_relaxed) != 0;
 }
 
 }  // namespace vmbus::shim

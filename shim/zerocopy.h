@@ -2,13 +2,11 @@
 //
 // Sends always copy here, so a notification is due at once. AF_UNIX has no error queue to put it in,
 // so it is kept in the process: recvmsg(MSG_ERRQUEUE) takes it, and poll() and ppoll() show ERR
-// (epoll and select do not). It stays behind at exec and in other processes that have the socket.
+// (poll_events.h). It stays behind at exec and in other processes that have the socket.
 //
 // Threads     Any. Lock-free; safe in signal handlers.
 #ifndef VMBUS_SHIM_ZEROCOPY_H_
 #define VMBUS_SHIM_ZEROCOPY_H_
-
-#include <poll.h>
 
 #include <cstdint>
 
@@ -30,12 +28,10 @@ void note_zerocopy_send(FdEntry socket, bool copied);
 // What is due, which then is not any more. False: nothing is.
 bool take_zerocopy_sends(FdEntry socket, ZerocopyRange* range);
 
-// Adds ERR to those that have notifications; how many descriptors got their first event by it.
-int add_zerocopy_events(pollfd* asked, nfds_t count);
 // Is there a notification in this process at all? One load.
 bool zerocopy_events_exist();
-// Is there one for any of these?
-bool has_zerocopy_events(const pollfd* asked, nfds_t count);
+// Is there one for this socket?
+bool is_zerocopy_due(FdEntry socket);
 
 }  // namespace vmbus::shim
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "shim/poll_events.h"
+
 namespace vmbus::shim {
 namespace {
 
@@ -54,14 +56,25 @@ TEST(Zerocopy, PollShowsThem) {
   ASSERT_TRUE(fd_table().set(100, socket));
   ASSERT_TRUE(reserve_zerocopy_sends(socket));
   pollfd asked[] = {{100, 0, 0}, {101, POLLIN, POLLIN}};
-  EXPECT_FALSE(has_zerocopy_events(asked, 2));
+  EXPECT_FALSE(has_error(asked, 2));
   note_zerocopy_send(socket, false);
-  EXPECT_TRUE(has_zerocopy_events(asked, 2));
-  EXPECT_EQ(add_zerocopy_events(asked, 2), 1);
+  EXPECT_TRUE(has_error(asked, 2));
+  EXPECT_EQ(amend_events(asked, 2, 1), 2);
   EXPECT_EQ(asked[0].revents, POLLERR);
   EXPECT_EQ(asked[1].revents, POLLIN);
   ZerocopyRange range;
   EXPECT_TRUE(take_zerocopy_sends(socket, &range));
+  fd_table().clear(100);
+}
+
+TEST(PollEvents, OnlyOurSocketsLoseWritableBand) {
+  ASSERT_EQ(fd_table().reserve(), 0);
+  ASSERT_TRUE(fd_table().set(100, entry(5)));
+  constexpr short kWritable = POLLOUT | POLLWRBAND;
+  pollfd asked[] = {{100, kWritable, kWritable}, {101, kWritable, kWritable}};
+  EXPECT_EQ(amend_events(asked, 2, 2), 2);
+  EXPECT_EQ(asked[0].revents, POLLOUT);
+  EXPECT_EQ(asked[1].revents, kWritable);
   fd_table().clear(100);
 }
 

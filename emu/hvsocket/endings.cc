@@ -90,6 +90,10 @@ void Sockets::share_buffer_size(Socket& socket) {
   if (peer == nullptr) return;
   socket.peer_buffer_size = peer->options.buffer_size;
   peer->peer_buffer_size = socket.options.buffer_size;
+  for (Socket* end : {&socket, peer}) {
+    const bool limited = end->peer_buffer_size < proto::kDefaultBufferSize;
+    if (limited && end->obeys("peer-buffer=on")) end->flags |= proto::kFlagSendBufferLow;
+  }
   publish(socket);
   publish(*peer);
 }
@@ -107,7 +111,8 @@ void Sockets::tell_of_shut_read(const Socket& socket) {
 void Sockets::reset_host_end(const Socket& guest_end) {
   if (guest_end.home != Home::kGuest || guest_end.has(proto::kEndedLocalWrite)) return;
   Socket* peer = peer_of(guest_end);
-  if (peer == nullptr || !peer->obeys("guest-close=reset")) return;
+  const bool is_windows = peer != nullptr && peer->kind == proto::AddressKind::kHyperV;
+  if (!is_windows || !peer->obeys("guest-close=reset")) return;
   peer->ended |= proto::kEndedReset;
   publish(*peer);
 }

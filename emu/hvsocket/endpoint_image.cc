@@ -40,7 +40,7 @@ struct ShimRule {
   proto::Setting setting;
   std::uint32_t bits;
 };
-constexpr std::array<ShimRule, 13> kShimRules{{
+constexpr std::array<ShimRule, 14> kShimRules{{
     {"peek=off", proto::kQuirkNoPeek},
     {"peek=refuse", proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce},
     {"waitall=buffer", proto::kQuirkWaitallBuffer},
@@ -54,6 +54,7 @@ constexpr std::array<ShimRule, 13> kShimRules{{
     {"send-after-fin=off", proto::kQuirkNoSendAfterFin},
     {"recv-after-shut=eshutdown", proto::kQuirkShutReadIsError},
     {"reads=stream", proto::kQuirkReadsStream},
+    {"peer-buffer=on", proto::kQuirkPeerBuffer},
 }};
 
 std::uint32_t endpoint_quirks(const Socket& socket) {
@@ -61,6 +62,7 @@ std::uint32_t endpoint_quirks(const Socket& socket) {
   for (const ShimRule& rule : kShimRules) {
     if (socket.obeys(rule.setting)) bits |= rule.bits;
   }
+  if (socket.kind == proto::AddressKind::kHyperV) bits |= proto::kQuirkKeepsPeerName;
   if (socket.kind != proto::AddressKind::kVsock) return bits;
   if (socket.before("vintage=6.7")) bits |= proto::kQuirkNoSigpipe;
   if (socket.before("vintage=6.11")) bits |= proto::kQuirkNoIoctls;
@@ -100,6 +102,7 @@ proto::Endpoint endpoint_image(const Socket& socket, const GuestList& guests) {
   image.hv_options = options.hv_options;
   image.stored_options = options.stored;
   image.priority = options.priority;
+  image.held_bytes = socket.held_bytes;
   image.peer_buffer_size = socket.peer_buffer_size;
   image.local_bytes = store_name(shown_local(socket), image.local_name);
   image.peer_bytes = store_name(socket.peer, image.peer_name);

@@ -32,11 +32,11 @@ LanePlace place_of(const Stream& stream) {
   return {&stream.bus()->memory(), LaneDirectory::lane_of_channel(stream.relid(), host_end)};
 }
 
-// What the pump alone can do: bytes held back below a low-water mark, room given back only when the
-// ring is drained, records.
+// What the pump alone can do: bytes held back below a low-water mark or for a small buffer of the peer's,
+// room given back only when the ring is drained, records.
 bool is_for_pump_alone(const Socket& socket) {
   return socket.carries_records() || socket.obeys("low-water-poll=on") ||
-         !socket.obeys("credit=gradual");
+         socket.obeys("peer-buffer=on") || !socket.obeys("credit=gradual");
 }
 
 bool carrier_is_empty(const Socket& socket) {

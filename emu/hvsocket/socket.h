@@ -118,7 +118,8 @@ struct Socket {
   proto::Address local;
   proto::Address peer;
   SocketOptions options;
-  std::uint64_t peer_buffer_size = 262144;  // the peer's SO_VM_SOCKETS_BUFFER_SIZE
+  std::uint64_t peer_buffer_size =
+      proto::kDefaultBufferSize;  // the peer's SO_VM_SOCKETS_BUFFER_SIZE
 
   std::unique_ptr<Listener> listener;  // kListening
   std::unique_ptr<Attempt> attempt;    // kConnecting
@@ -132,10 +133,14 @@ struct Socket {
   // Pump. Edges seen and not yet used up.
   bool b_readable = true;
   bool b_writable = true;
-  bool b_ended = false;  // end of file at B, or outbox_is_last and the outbox sent
-  bool queued = false;   // in the run queue
-  bool closed = false;   // A's last copy is gone
-  int receives = 0;      // under way, where bytes are held back
+  bool b_ended = false;                 // end of file at B, or outbox_is_last and the outbox sent
+  bool queued = false;                  // in the run queue
+  bool closed = false;                  // A's last copy is gone
+  int receives = 0;                     // under way, where bytes are held back
+  std::uint32_t held_bytes = 0;         // of the inbox, while they wait for the low-water mark
+  std::size_t credit_bytes = SIZE_MAX;  // what may be sent before the peer reads
+  bool waits_for_credit = false;        // a timer brings another turn
+  bool owes_credit = false;             // the peer waits for this socket's program to read
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_discarded = 0;  // since the peer is gone

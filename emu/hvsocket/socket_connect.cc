@@ -3,6 +3,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -39,7 +40,8 @@ std::chrono::microseconds connect_limit(const Socket& socket) {
   if (socket.kind == AddressKind::kHyperV) {
     return std::chrono::milliseconds(socket.options.hv_connect_timeout_ms);
   }
-  return std::chrono::microseconds(socket.options.connect_timeout_us);
+  constexpr std::uint64_t kLongestUs = 1'000'000'000'000'000;  // 31 years, and no overflow
+  return std::chrono::microseconds(std::min(socket.options.connect_timeout_us, kLongestUs));
 }
 
 }  // namespace
@@ -54,7 +56,7 @@ int SocketRequests::connect(Socket& socket, int a, std::span<const std::byte> ad
   if (socket.reset_pending) return nonblocking ? EALREADY : collect_reset(socket, a);
   if (socket.state == EndpointState::kListening) return EINVAL;
   proto::Address target;
-  if (const int error = proto::parse_sockaddr(socket.kind, address, target)) return error;
+  if (const int error = parse_address(socket, address, target)) return error;
   if (socket.carries_records() && socket.obeys("seqpacket=off")) return ESOCKTNOSUPPORT;
   if (const int error = start(socket, target)) return error;
   sockets_.settle_buses();

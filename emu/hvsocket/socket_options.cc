@@ -34,7 +34,6 @@ constexpr std::uint32_t kHvConnectTimeoutMaxMs = 300'000;
 constexpr std::uint32_t kHvConnectTimeoutDefaultMs = 2'000;
 constexpr std::uint64_t kJiffyUs = 4'000;  // CONFIG_HZ 250
 constexpr std::uint64_t kDefaultConnectTimeoutUs = 2'000'000;
-constexpr std::int64_t kMaxConnectTimeoutSeconds = 1LL << 31;
 // net.core.wmem_max and rmem_max as Linux ships them; the kernel doubles what it is given.
 constexpr std::int64_t kMaxBuffer = 212'992;
 constexpr std::int64_t kMinSendBuffer = 4'608;
@@ -122,7 +121,7 @@ int set_connect_timeout(Socket& socket, std::span<const std::byte> bytes) {
   const auto limit = read_as<timeval>(bytes);
   if (!limit) return EINVAL;
   if (limit->tv_sec < 0 || limit->tv_usec >= 1'000'000 ||
-      limit->tv_sec >= kMaxConnectTimeoutSeconds)
+      limit->tv_sec >= proto::kMaxConnectTimeoutSeconds)
     return ERANGE;
   const std::int64_t total =
       std::int64_t{limit->tv_sec} * 1'000'000 + std::max<std::int64_t>(limit->tv_usec, 0);

@@ -101,6 +101,15 @@ tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) 
   return born;
 }
 
+// Before svm_flags there was a byte that had to be zero.
+int SocketRequests::parse_address(const Socket& socket, std::span<const std::byte> raw,
+                                  proto::Address& address) {
+  constexpr std::size_t kFlagsOffset = offsetof(proto::SockaddrVm, flags);
+  if (const int error = proto::parse_sockaddr(socket.kind, raw, address)) return error;
+  const bool flagged = socket.kind == AddressKind::kVsock && raw[kFlagsOffset] != std::byte{0};
+  return flagged && socket.before("vintage=5.11") ? EINVAL : 0;
+}
+
 // A free port of the socket's guest.
 std::optional<proto::Port> SocketRequests::automatic_port(const Socket& socket, proto::Cid cid) {
   const bool all = socket.obeys("port-scan=all");
@@ -111,7 +120,7 @@ std::optional<proto::Port> SocketRequests::automatic_port(const Socket& socket, 
 
 int SocketRequests::bind(Socket& socket, std::span<const std::byte> address, bool privileged) {
   proto::Address name;
-  if (const int error = proto::parse_sockaddr(socket.kind, address, name)) return error;
+  if (const int error = parse_address(socket, address, name)) return error;
   if (socket.state != EndpointState::kFresh) return EINVAL;
   if (socket.guest != nullptr && socket.guest->removed) return ENODEV;
   int error = 0;
@@ -249,6 +258,8 @@ int SocketRequests::shutdown(Socket& socket, int a, int how) {
   if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return EINVAL;
   if (socket.state == EndpointState::kConnecting) {
     sockets_.cancel_attempt(socket);
+  } else if (socket.reset_pending) {
+    socket.reset_pending = false;  // to Linux it was still connecting
   } else if (socket.state != EndpointState::kConnected) {
     return ENOTCONN;
   }

@@ -63,6 +63,8 @@ class SocketRequests {
   int start(Socket& socket, const proto::Address& target);
   static Reach reach_of(const Socket& socket, const proto::Address& target);
   static int unreachable(const Socket& socket, const proto::Address& target);
+  static int parse_address(const Socket& socket, std::span<const std::byte> raw,
+                           proto::Address& address);
   static std::optional<proto::Port> automatic_port(const Socket& socket, proto::Cid cid);
   int start_from_guest(Socket& socket, const proto::Address& target);
   int start_from_host(Socket& socket, const proto::Address& target);

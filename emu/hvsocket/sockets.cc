@@ -1,7 +1,9 @@
 #include "emu/hvsocket/sockets.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,6 +24,12 @@ constexpr std::size_t kLoopbackRingBytes = 64 * proto::kPageBytes;
 // a listener that nobody serves cannot use them up.
 constexpr std::size_t kMaxWaiting = 512;
 constexpr std::uint64_t kHostMemoryBytes = std::uint64_t{2} << 30;
+constexpr std::chrono::milliseconds kCreditTurn{10};
+
+bool has_something_to_send(const Socket& socket) {
+  int queued = 0;
+  return !socket.outbox.empty() || (::ioctl(socket.b.get(), SIOCINQ, &queued) == 0 && queued > 0);
+}
 
 }  // namespace
 
@@ -327,11 +335,13 @@ void Sockets::signal_peer(Socket& socket) {
 
 void Sockets::run_pump(Socket& socket) {
   const bool had_end = socket.has(proto::kEndedPeerWrite);
+  settle_credit(socket);
   const PumpResult out = turn_out(socket);
   // B's end may be A's last close, which the loop comes to later: the peer learns both at once.
   const bool b_ended = socket.stream != nullptr && socket.b_ended && !socket.outbox_is_last;
   if (b_ended) static_cast<void>(is_alive(socket));
   const PumpResult in = turn_in(socket);
+  show_held_bytes(socket);
   if (socket.stream != nullptr && (out.signal || in.signal)) signal_peer(socket);
   if (out.fault || in.fault) {
     counters_.add(Counter::kRingFaults);
@@ -346,6 +356,45 @@ void Sockets::run_pump(Socket& socket) {
   if (socket.stream != nullptr) finish_stream(socket);
   if (socket.closed && socket.stream == nullptr) return release(socket);
   if (out.more || in.more) queue(socket);
+}
+
+// virtio's rule: no more is sent than the peer's buffer has room for. At the default size that is
+// left to the ring, and the carriers' buffers come on top.
+void Sockets::settle_credit(Socket& socket) {
+  socket.credit_bytes = SIZE_MAX;
+  if (std::exchange(socket.owes_credit, false)) {
+    if (Socket* sender = peer_of(socket)) queue(*sender);
+  }
+  const bool limited = socket.peer_buffer_size < proto::kDefaultBufferSize &&
+                       !socket.carries_records() && socket.obeys("peer-buffer=on");
+  Socket* peer = limited ? peer_of(socket) : nullptr;
+  if (peer == nullptr || peer->closed || peer->has(proto::kEndedLocalRead)) return;
+  const std::uint64_t room = std::max<std::uint64_t>(socket.peer_buffer_size, 1);
+  const std::uint64_t on_the_way =
+      socket.bytes_sent - std::min(socket.bytes_sent, peer->bytes_received);
+  const std::uint64_t unread =
+      on_the_way + diag_.unread_bytes(peer->inode, peer->cookie).value_or(0);
+  socket.credit_bytes = room - std::min(room, unread);
+  peer->owes_credit = true;
+  if (socket.credit_bytes == 0 && has_something_to_send(socket)) wait_for_credit(socket);
+}
+
+// The kernel tells that the peer's program has read only once there is much room again.
+void Sockets::wait_for_credit(Socket& socket) {
+  if (std::exchange(socket.waits_for_credit, true)) return;
+  loop_.after(kCreditTurn, [this, cookie = socket.cookie] {
+    Socket* waiting = find(cookie);
+    if (waiting == nullptr) return;
+    waiting->waits_for_credit = false;
+    queue(*waiting);
+  });
+}
+
+void Sockets::show_held_bytes(Socket& socket) {
+  const std::size_t held = socket.has_low_water() ? socket.inbox.size() : 0;
+  if (held == socket.held_bytes) return;
+  socket.held_bytes = static_cast<std::uint32_t>(held);
+  publish(socket);
 }
 
 void Sockets::begin_receive(Socket& socket) {

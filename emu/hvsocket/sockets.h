@@ -163,6 +163,9 @@ class Sockets {
   void answer_bells_of(GuestMemory& memory);
   void watch_lane(const Socket& socket);
   void look_at_watched();
+  void settle_credit(Socket& socket);
+  void wait_for_credit(Socket& socket);
+  void show_held_bytes(Socket& socket);
   void signal_peer(Socket& socket);
   void end_of_stream(Socket& socket);
   void finish_stream(Socket& socket);

@@ -37,6 +37,25 @@ DiagRequest make_request(ino_t inode, std::uint64_t cookie) {
 
 UnixDiag::UnixDiag() : netlink_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)) {}
 
+std::optional<std::uint64_t> UnixDiag::unread_bytes(ino_t inode, std::uint64_t cookie) {
+  if (!netlink_) return std::nullopt;
+  DiagRequest request = make_request(inode, cookie);
+  request.body.udiag_show = UDIAG_SHOW_RQLEN;
+  if (::send(netlink_.get(), &request, sizeof request, 0) < 0) return std::nullopt;
+  struct Reply {
+    nlmsghdr header;
+    unix_diag_msg body;
+    nlattr attribute;  // the only one that was asked for
+    unix_diag_rqlen queues;
+  } reply{};
+  const ssize_t length = ::recv(netlink_.get(), &reply, sizeof reply, 0);
+  const bool whole = length == static_cast<ssize_t>(sizeof reply) &&
+                     reply.header.nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+                     reply.attribute.nla_type == UNIX_DIAG_RQLEN;
+  if (!whole) return std::nullopt;
+  return reply.queues.udiag_rqueue;
+}
+
 bool UnixDiag::exists(ino_t inode, std::uint64_t cookie) {
   Answer answer = ask_netlink(inode, cookie);
   if (answer == Answer::kUnknown) answer = ask_proc(inode);

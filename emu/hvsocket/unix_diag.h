@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "emu/owned_fd.h"
 
@@ -22,6 +23,8 @@ class UnixDiag {
   // False only when the kernel said that no such socket exists. Unknown (neither source works)
   // counts as alive.
   bool exists(ino_t inode, std::uint64_t cookie);
+  // Bytes that the socket has received and nobody has read. Empty: nobody knows.
+  std::optional<std::uint64_t> unread_bytes(ino_t inode, std::uint64_t cookie);
 
  private:
   enum class Answer { kExists, kGone, kUnknown };

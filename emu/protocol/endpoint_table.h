@@ -26,6 +26,11 @@ inline constexpr std::uint64_t kEndpointTableMagic = 0x3154455355424d56;  // "VM
 inline constexpr std::uint32_t kEndpointTableVersion = 2;
 inline constexpr std::uint32_t kEndpointCapacity = 65536;
 inline constexpr std::size_t kMaxNameBytes = 36;  // SOCKADDR_HV, the longest
+// SO_VM_SOCKETS_BUFFER_SIZE as Linux has it.
+inline constexpr std::uint64_t kDefaultBufferSize = 262144;
+// Seconds from which on a connect time-out is ERANGE: Linux' limit at 1000 Hz, LONG_MAX / HZ - 1,
+// but not more than connect_timeout_us can say.
+inline constexpr std::int64_t kMaxConnectTimeoutSeconds = 9'223'372'036'854;
 
 enum class EndpointState : std::uint8_t {
   kFree = 0,
@@ -50,8 +55,7 @@ enum EndpointEnded : std::uint8_t {
 };
 
 enum EndpointFlags : std::uint8_t {
-  kFlagSendBufferLow =
-      1,  // the daemon set A's SO_SNDBUF to its minimum; the shim raises it once connected
+  kFlagSendBufferLow = 1,  // A's SO_SNDBUF is not what it is to be: the shim sets it once connected
 };
 
 // Rows of the quirk table (profile.h) that the shim itself obeys, where they depart from `default`.
@@ -73,6 +77,7 @@ enum EndpointQuirks : std::uint32_t {
   kQuirkLowWaterPoll = 1U << 14,    // recv and poll wait for SO_RCVLOWAT bytes
   kQuirkZerocopy = 1U << 15,        // MSG_ZEROCOPY works
   kQuirkReadsStream = 1U << 16,     // a receive from the ring goes on behind its packet
+  kQuirkPeerBuffer = 1U << 17,      // what is unread stays within the peer's buffer size
 };
 
 // One socket. 256 bytes.
@@ -106,7 +111,7 @@ enum EndpointQuirks : std::uint32_t {
 //       96    36  local_name         a sockaddr of `family`
 //      132    36  peer_name          a sockaddr of `family`
 //      168     4  priority           SO_PRIORITY
-//      172     4  (reserved)         0
+//      172     4  held_bytes         arrived, and held back below the low-water mark
 //      176     8  peer_buffer_size   the peer's SO_VM_SOCKETS_BUFFER_SIZE: its largest record
 //      184     4  memory             which memory holds the rings, for a program that works them itself
 //                                    (lane.h); 0: none may
@@ -146,7 +151,7 @@ struct Endpoint {
   std::array<std::uint8_t, kMaxNameBytes> local_name;
   std::array<std::uint8_t, kMaxNameBytes> peer_name;
   std::uint32_t priority;
-  std::uint32_t reserved_172;
+  std::uint32_t held_bytes;
   std::uint64_t peer_buffer_size;
   std::uint32_t memory;
   std::uint32_t lane;

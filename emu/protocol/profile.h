@@ -107,7 +107,10 @@ constexpr std::optional<std::uint32_t> parse_quirk_value(const QuirkRow& row,
   if (least && range.starts_with('.')) {
     range.remove_prefix(1);
     const auto number = parse_number(text);
-    const bool legal = number && *number >= *least && *number <= *parse_number(range);
+    const auto most = parse_number(take_part(range, '/'));
+    const std::uint32_t step = parse_number(range).value_or(1);
+    const bool in_step = number && (step == 0 || *number % step == 0);
+    const bool legal = in_step && *number >= *least && *number <= *most;
     return legal ? number : std::nullopt;
   }
   for (std::uint32_t place = 0; !choices.empty(); ++place) {

@@ -119,8 +119,9 @@ VMBUS_CASE(Bind, 35, kLinux, "an unknown flag in the name is EINVAL") {
   EXPECT_EQ(binds(with_flags(3)), fails(EINVAL));
 }
 
-VMBUS_CASE(Bind, 36, kLinux, "VMADDR_FLAG_TO_HOST may stand in a name to bind") {
-  EXPECT_EQ(binds(with_flags(VMADDR_FLAG_TO_HOST)), gives(0));
+VMBUS_CASE(Bind, 36, kLinux | kLinux5_4,
+           "VMADDR_FLAG_TO_HOST may stand in a name to bind, since Linux 5.11") {
+  EXPECT_EQ(binds(with_flags(VMADDR_FLAG_TO_HOST)), in(kLinux5_4) ? fails(EINVAL) : gives(0));
 }
 
 VMBUS_CASE(Bind, 37, kLinux, "reserved bytes are ignored, and read as zero") {

@@ -117,7 +117,8 @@ VMBUS_CASE(Connect, 106, kLinux,
 
 // POLLERR, which belongs here, is not to be had: docs/limitations.md.
 VMBUS_CASE(Connect, 107, kHyperV,
-           "a non-blocking connect that fails shows OUT without HUP, and its error once") {
+           "a non-blocking connect that fails shows ERR and OUT to poll(), without HUP, and its "
+           "error once") {
   const Socket here = stream(SOCK_NONBLOCK);
   ASSERT_EQ(limit_connect(here, milliseconds(300)), gives(0));
   ASSERT_EQ(here.connect(unanswered()), fails(EINPROGRESS));
@@ -125,7 +126,8 @@ VMBUS_CASE(Connect, 107, kHyperV,
     EXPECT_EQ(here.poll(), 0) << "nothing while it waits";
   }
   ASSERT_NE(here.poll(kLimit, POLLOUT), 0);
-  EXPECT_EQ(here.poll() & ~POLLERR, POLLOUT | POLLWRNORM);
+  EXPECT_EQ(here.poll(), POLLOUT | POLLWRNORM | POLLERR);
+  EXPECT_EQ(here.poll(kLimit, POLLIN), POLLERR) << "asked for or not";
   EXPECT_EQ(here.so_error(), gives(in(kStrict) ? ETIMEDOUT : ECONNRESET));
   EXPECT_EQ(here.so_error(), gives(0));
   EXPECT_EQ(here.poll(), POLLOUT | POLLWRNORM);
@@ -299,6 +301,22 @@ VMBUS_CASE(
   if (in(kStrict)) {
     EXPECT_TRUE(eventually([&] { return next.bind(name) == gives(0); }));
   }
+}
+
+VMBUS_CASE(Connect, 1132, kStrict,
+           "a host that never closes holds a client's port for eight seconds after the close") {
+  const RemoteListener there = remote_listener();
+  const Address name = fresh_name();
+  Socket client = stream();
+  ASSERT_EQ(client.bind(name), gives(0));
+  ASSERT_EQ(client.connect(there.reached_at), gives(0));
+  const RemoteSocket server = there.socket.accepted();
+  const Stopwatch watch;
+  ASSERT_EQ(client.close(), gives(0));
+  const Socket next = stream();
+  EXPECT_TRUE(eventually([&] { return next.bind(name) == gives(0); }));
+  EXPECT_GE(watch.elapsed(), milliseconds(7900));
+  EXPECT_LE(watch.elapsed(), milliseconds(12000));
 }
 
 VMBUS_CASE(Connect, 132, kLinux | kUnix, "the same pair of names connects again after a close") {

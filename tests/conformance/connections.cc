@@ -96,6 +96,12 @@ std::uint32_t port_of(const Address& name) {
   return name.as<sockaddr_vm>().svm_port;
 }
 
+long open_descriptors() {
+  long count = 0;
+  for (int fd = 0; fd < 1024; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+  return count;
+}
+
 std::uint32_t next_port() {
   static std::uint32_t last = 20000;
   return ++last;
@@ -159,6 +165,16 @@ Connection accepted() {
   Socket accepted = here.socket.accepted();
   EXPECT_EQ(there.collect().outcome, gives(0));
   return {std::move(accepted), std::move(there)};
+}
+
+Connection connected_to_windows() {
+  const RemoteSocket listening = other_side().socket(AF_HYPERV, SOCK_STREAM, HV_PROTOCOL_RAW);
+  const std::uint32_t port = next_port();
+  EXPECT_EQ(listening.bind(hv_address(HV_GUID_WILDCARD, service_of_port(port))), gives(0));
+  EXPECT_EQ(listening.listen(), gives(0));
+  Socket here = stream();
+  EXPECT_EQ(here.connect(vm_address(kHostCid, port)), gives(0));
+  return {std::move(here), listening.accepted()};
 }
 
 LocalConnection looped() {

@@ -21,6 +21,9 @@ std::uint32_t port_of(const Address& name);
 // The VM id of the guest called "guest".
 GUID guest_vm_id();
 
+// Descriptors of this process below 1024.
+long open_descriptors();
+
 // A fresh socket of the setup's own family (kTcp: AF_INET, kUnix: AF_UNIX, kFreeBsd: 43, kWindows:
 // AF_HYPERV, else AF_VSOCK).
 Socket stream(int flags = 0);
@@ -58,6 +61,9 @@ struct Connection {
 Connection connected();
 // The other side dialled.
 Connection accepted();
+
+// This process, a guest, dialled an AF_HYPERV listener of the host.
+Connection connected_to_windows();
 
 // Both ends in this process, through the partition's loopback. REQUIRES: kDefault, kLoopback,
 // kVirtio, kWindows or kPlain.

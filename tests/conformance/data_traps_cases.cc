@@ -1,13 +1,16 @@
-// Traps on the data path that the numbered list has no row for; from 1001 on (case.h). Signals and
+// Traps on the data path that the numbered list has no row for; from 1001 and 1041 on (case.h). Signals and
 // cancellation are in interruption_cases.cc.
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "tests/conformance/connections.h"
@@ -346,6 +349,56 @@ VMBUS_CASE(DataTraps, 1017, kLinux | kWindows | kUnix,
   EXPECT_GE(sent.value, 1 << 20);
   EXPECT_LT(sent.value, static_cast<long>(kFarTooMuch));
   EXPECT_EQ(position, sent.value);
+}
+
+VMBUS_CASE(DataTraps, 1018, kLinux | kWindows | kPlain,
+           "closing the descriptor does not end another thread's send") {
+  const std::string data = pattern(8U << 20);
+  for (const SendCall& call : send_calls()) {
+    if (std::string_view(call.name) == "splice") continue;  // no more at once than a pipe holds
+    Connection connection = connected();
+    WaitingCall sending([&, fd = connection.here.fd()] {
+      return outcome(call.call(fd, data.data(), data.size(), 0));
+    });
+    EXPECT_TRUE(sending.sleeps()) << call.name;
+    EXPECT_EQ(connection.here.close(), gives(0));
+    EXPECT_TRUE(read_exactly(connection.there, data.size()) == data) << call.name;
+    EXPECT_EQ(sending.result(), gives(static_cast<long>(data.size()))) << call.name;
+    EXPECT_EQ(connection.there.receive(1).outcome, gives(0)) << "and then it is closed";
+  }
+}
+
+VMBUS_CASE(DataTraps, 1019, kLinux | kWindows | kPlain,
+           "a send goes on with its file when another takes the descriptor's number") {
+  const Connection connection = connected();
+  const Connection other = connected();
+  const std::string data = pattern(8U << 20);
+  WaitingCall sending([&] { return connection.here.send(data); });
+  EXPECT_TRUE(sending.sleeps());
+  ASSERT_EQ(outcome(::dup2(other.here.fd(), connection.here.fd())), gives(connection.here.fd()));
+  EXPECT_TRUE(read_exactly(connection.there, data.size()) == data);
+  EXPECT_EQ(sending.result(), gives(static_cast<long>(data.size())));
+  EXPECT_EQ(connection.here.send("x"), gives(1));
+  EXPECT_EQ(other.there.receive(10).data, "x");
+}
+
+VMBUS_CASE(DataTraps, 1020, kLinux | kWindows | kPlain,
+           "a child does not keep what another thread of its parent was sending on") {
+  Connection connection = connected();
+  const std::string data = pattern(8U << 20);
+  WaitingCall sending([&] { return connection.here.send(data); });
+  EXPECT_TRUE(sending.sleeps());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(connection.here.fd());
+    while (true) ::pause();
+  }
+  EXPECT_TRUE(read_exactly(connection.there, data.size()) == data);
+  EXPECT_EQ(sending.result(), gives(static_cast<long>(data.size())));
+  EXPECT_EQ(connection.here.close(), gives(0));
+  EXPECT_EQ(connection.there.receive(1).outcome, gives(0));
+  ::kill(child, SIGKILL);
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
 }
 
 }  // namespace vmbus::cases

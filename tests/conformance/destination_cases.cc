@@ -10,6 +10,8 @@ using std::chrono::milliseconds;
 
 constexpr std::uint32_t kHighPort = 0x80000001;
 
+constexpr GUID kWslVmId{0x5e1f0000, 0, 0x4000, {0x80, 0, 0, 0, 0, 0, 0, 1}};  // setup.cc
+
 Outcome dial(const Address& name) { return stream().connect(name); }
 
 GUID fresh_service() { return service_of_port(next_port()); }
@@ -105,6 +107,23 @@ VMBUS_CASE(Connect, 134, kLinux5_4, "before Linux 5.6 ports above 0x7FFFFFFF are
   EXPECT_EQ(dial(vm_address(kHostCid, kHighPort)), fails(ENETUNREACH));
 }
 
+VMBUS_CASE(Connect, 1130, kVirtio, "a virtio guest asks its device for any CID: ECONNRESET") {
+  for (const std::uint32_t cid : {0U, 77U, kAny}) {
+    EXPECT_EQ(dial(vm_address(cid, next_port())), fails(ECONNRESET)) << cid;
+  }
+}
+
+VMBUS_CASE(
+    Connect, 1131, kLinux,
+    "the host learns of a guest's port that nobody listens on when its time is up, or at once") {
+  const RemoteSocket host = remote_stream();
+  ASSERT_EQ(limit_connect(host, milliseconds(400)), gives(0));
+  const Stopwatch watch;
+  EXPECT_EQ(host.connect(vm_address(kGuestCid, next_port())),
+            fails(in(kStrict) ? ETIMEDOUT : ECONNRESET));
+  EXPECT_EQ(watch.elapsed() >= milliseconds(380), in(kStrict)) << watch.elapsed().count();
+}
+
 // ---- a Windows host -----------------------------------------------------------------------------
 
 VMBUS_CASE(Connect, 138, kWindows, "a loopback connect that nobody listens to is refused at once") {
@@ -140,10 +159,13 @@ VMBUS_CASE(Connect, 142, kWindows,
   const auto [result, peer] = there.peer_name();
   ASSERT_EQ(result, gives(0));
   EXPECT_EQ(peer.as<sockaddr_vm>().svm_cid, kHostCid);
+  EXPECT_EQ(there.name().second.as<sockaddr_vm>().svm_cid, kGuestCid);
 }
 
 VMBUS_CASE(Connect, 143, kWindows, "a Linux guest ignores a service that is no port: ETIMEDOUT") {
-  GUID service = fresh_service();
+  const RemoteListener guest = remote_listener();
+  GUID service = guest.reached_at.as<SOCKADDR_HV>().ServiceId;
+  EXPECT_EQ(dial(hv_address(guest_vm_id(), service)), gives(0)) << "the port's";
   service.Data4[7] ^= 1;
   const Socket socket = windows_stream(milliseconds(300));
   EXPECT_EQ(socket.connect(hv_address(guest_vm_id(), service)), fails(ETIMEDOUT));
@@ -176,6 +198,10 @@ VMBUS_CASE(Connect, 146, kWindows, "a WSL guest is served by listeners on its ow
   const RemoteSocket guest = remote_stream(wsl);
   ASSERT_EQ(limit_connect(guest, milliseconds(300)), gives(0));
   EXPECT_EQ(guest.connect(vm_address(kHostCid, service.Data1)), fails(ETIMEDOUT));
+  EXPECT_EQ(any.poll(), 0);
+  const Socket own = windows_listener(kWslVmId, service);
+  EXPECT_EQ(guest.connect(vm_address(kHostCid, service.Data1)), gives(0));
+  EXPECT_NE(own.poll(kLimit, POLLIN), 0);
 }
 
 // ---- a FreeBSD guest ----------------------------------------------------------------------------
@@ -190,6 +216,9 @@ VMBUS_CASE(Connect, 147, kFreeBsd,
   connect.signal(SIGUSR1);
   EXPECT_EQ(connect.result(), fails(EINTR));
   EXPECT_EQ(here.connect(name), fails(EALREADY));
+  const Socket patient = stream(SOCK_NONBLOCK);
+  ASSERT_EQ(patient.connect(name), fails(EINPROGRESS));
+  EXPECT_EQ(patient.poll(milliseconds(2500)), 0) << "longer than Linux would wait";
 }
 
 VMBUS_CASE(Connect, 148, kFreeBsd, "FreeBSD's connect takes a fresh high port, bound or not") {

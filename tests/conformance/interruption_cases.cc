@@ -269,7 +269,9 @@ VMBUS_CASE(Interruption, 1037, kLinux | kWindows | kUnix,
 VMBUS_CASE(Interruption, 1038, kLinux | kWindows | kUnix,
            "pthread_cancel ends a send that has begun, and what went out went out") {
   const Connection connection = connected();
+  const long before = open_descriptors();
   expect_cancelled([&] { return connection.here.send(std::string(kFarTooMuch, 'x')); }, "send");
+  EXPECT_EQ(open_descriptors(), before);
   EXPECT_EQ(connection.here.shutdown(SHUT_WR), gives(0));
   const std::string read = read_exactly(connection.there, kFarTooMuch);
   EXPECT_GT(read.size(), 0U);

@@ -48,6 +48,7 @@ VMBUS_CASE(Receive, 202, kLinux, "MSG_WAITALL for more than the transport ever h
   const Connection connection = connected();
   const std::size_t least = in(kVirtio) ? 262144 : 16385;
   EXPECT_EQ(connection.here.receive(least, MSG_WAITALL).outcome, fails(ENOMEM));
+  EXPECT_EQ(connection.here.receive(least - 1, MSG_WAITALL | MSG_DONTWAIT).outcome, fails(EAGAIN));
   EXPECT_EQ(connection.here.receive(1, MSG_DONTWAIT).outcome, fails(EAGAIN)) << "unharmed";
 }
 

@@ -79,7 +79,7 @@ class GenCases(tree.TreeTest):
         self.write("tests/system/a_test.py", COMMENT + "2: why\ndef test_it(self):\n  pass\n")
         page = self.page()
         self.assertIn("| 2 | in Python | default | `tests/system/a_test.py` test_it | holds |\n", page)
-        self.assertIn("| 3 | nowhere |  |  | not possible: no such machine |\n", page)
+        self.assertIn("| 3 | nowhere |  |  | not built yet: no such machine |\n", page)
         self.assert_clean("gen_cases", "--check")
 
     def test_row_without_test_or_reason(self):

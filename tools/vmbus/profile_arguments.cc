@@ -47,6 +47,14 @@ std::vector<std::string_view> choices_of(const proto::QuirkRow& row) {
   return names;
 }
 
+// "a, b, c", or "least..most in steps of step".
+std::string choices_text(const proto::QuirkRow& row) {
+  std::string_view step = row.choices;
+  const std::string_view values = proto::take_part(step, '/');
+  if (!step.empty()) return fmt::format("{} in steps of {}", values, step);
+  return fmt::format("{}", fmt::join(choices_of(row), ", "));
+}
+
 std::string did_you_mean(std::string_view wrong, const std::vector<std::string_view>& legal) {
   const std::string_view meant = nearest(wrong, legal);
   return meant.empty() ? "" : fmt::format(" (did you mean '{}'?)", meant);
@@ -64,7 +72,7 @@ std::string explain(const proto::SettingFault& fault) {
     case Kind::kBadValue:
       return fmt::format("{} cannot be '{}'{}; legal values: {}", fault.name, fault.value,
                          did_you_mean(fault.value, choices_of(*fault.row)),
-                         fmt::join(choices_of(*fault.row), ", "));
+                         choices_text(*fault.row));
     case Kind::kNotObeyed:
       return fmt::format("{} cannot be '{}': nothing obeys that yet; see vmbus profiles",
                          fault.name, fault.value);

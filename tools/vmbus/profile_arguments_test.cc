@@ -43,7 +43,9 @@ TEST(CheckSettings, SaysWhatIsWrong) {
   EXPECT_EQ(said("peek=of"),
             "--quirk: peek cannot be 'of' (did you mean 'off'?); legal values: off, on, refuse");
   EXPECT_EQ(said("client-ring=1"),
-            "--quirk: client-ring cannot be '1'; legal values: 24576..1048576");
+            "--quirk: client-ring cannot be '1'; legal values: 24576..1048576 in steps of 4096");
+  EXPECT_EQ(said("client-ring=40960"), "");
+  EXPECT_NE(said("client-ring=40000"), "");
   EXPECT_EQ(said("hup=on"),
             "--quirk: hup cannot be 'on': nothing obeys that yet; see vmbus profiles");
   EXPECT_EQ(said(std::string(600, 'x')), "--quirk: more than 511 characters");

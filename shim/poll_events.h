@@ -1,0 +1,26 @@
+// What poll() and ppoll() show beside the carrier's own events, where AF_UNIX's differ from
+// AF_VSOCK's: ERR for a connect that failed and for a zero-copy notification (zerocopy.h), and never
+// WRBAND. select() and epoll have the carrier's alone.
+//
+// Threads     Any. Lock-free; safe in signal handlers.
+#ifndef VMBUS_SHIM_POLL_EVENTS_H_
+#define VMBUS_SHIM_POLL_EVENTS_H_
+
+#include <poll.h>
+
+namespace vmbus::shim {
+
+// This process has a connect under way that nobody waits in.
+void note_attempt();
+
+// May any socket have ERR that its carrier does not show? Two loads.
+bool errors_may_exist();
+// Has one of these?
+bool has_error(const pollfd* asked, nfds_t count);
+
+// After the kernel's poll(): how many descriptors have events, given that it found `found`.
+int amend_events(pollfd* asked, nfds_t count, int found);
+
+}  // namespace vmbus::shim
+
+#endif  // VMBUS_SHIM_POLL_EVENTS_H_
