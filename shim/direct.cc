@@ -169,7 +169,7 @@ bool DirectEnd::take(std::uint64_t& word) {
 }
 
 void DirectEnd::give(std::uint64_t& word, const InTurn& turn) {
-  const std::uint32_t asked = Gate(word).give(generation_);
+  const std::uint32_t asked = Gate(word).give(generation_, client_);
   if ((asked & proto::kGateAwaited) != 0) real::call(SYS_futex, &word, FUTEX_WAKE, 0x7FFFFFFF);
   if (turn.signals_peer) ring_peer();
   if (turn.needs_look || (asked & proto::kGateWanted) != 0) ring_look();

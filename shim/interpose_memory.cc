@@ -44,7 +44,8 @@ int mprotect(void* start, size_t bytes, int protection) noexcept {
 void* mremap(void* old_start, size_t old_bytes, size_t bytes, int flags, ...) noexcept {
   va_list arguments;
   va_start(arguments, flags);
-  void* wanted = (flags & MREMAP_FIXED) != 0 ? va_arg(arguments, void*) : nullptr;
+  const bool names_address = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) != 0;
+  void* wanted = names_address ? va_arg(arguments, void*) : nullptr;
   va_end(arguments);
   return address(real::call(SYS_mremap, old_start, old_bytes, bytes, flags, wanted));
 }

@@ -51,6 +51,7 @@ int execveat(int directory, const char* path, char* const* arguments, char* cons
 }
 
 int fexecve(int fd, char* const* arguments, char* const* variables) noexcept {
+  if (fd < 0) return real::answer_int(-EINVAL);  // not the folder that -100 would name
   return execveat(fd, "", arguments, variables, AT_EMPTY_PATH);
 }
 

@@ -14,7 +14,8 @@ using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrapp
 
 namespace {
 
-constexpr int kNoWait = 8;  // RWF_NOWAIT
+constexpr unsigned kMaxMessages = 1024;  // of one call; the kernel looks at no more
+constexpr int kNoWait = 8;               // RWF_NOWAIT
 constexpr size_t kFilePiece = 64 * 1024;
 
 long send_parts(int fd, const iovec* parts, int count, int flags) {
@@ -113,7 +114,8 @@ int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
     const long result = send_messages(ours, messages, count, flags);
     if (result != kNotOurs) return real::answer_int(result);
   }
-  for (unsigned i = 0; messages != nullptr && i < count; ++i) {
+  const unsigned looked_at = messages == nullptr ? 0 : std::min<unsigned>(count, kMaxMessages);
+  for (unsigned i = 0; passes_may_matter() && i < looked_at; ++i) {
     note_passed_descriptors(&messages[i].msg_hdr);
   }
   return real::answer_int(real::blocking(SYS_sendmmsg, fd, messages, count, flags));

@@ -143,8 +143,12 @@ namespace {
 template <typename Use>
 void for_each_descriptor(msghdr message,
                          Use use) {  // a copy: CMSG_NXTHDR wants one that is not const
+  const char* end = static_cast<const char*>(message.msg_control) + message.msg_controllen;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
+    // The program's own, before the kernel has judged it.
+    const auto room = static_cast<std::size_t>(end - reinterpret_cast<const char*>(header));
+    if (header->cmsg_len < CMSG_LEN(0) || header->cmsg_len > room) return;
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {
@@ -162,9 +166,11 @@ void note_received_descriptors(const msghdr& message) {
   for_each_descriptor(message, note_received);
 }
 
+bool passes_may_matter() { return environment().works_rings && fd_table().may_hold_carriers(); }
+
 void note_passed_descriptors(const msghdr* message) {
-  if (!environment().works_rings || !fd_table().may_hold_carriers() ||
-      !is_readable(message, sizeof *message) || message->msg_control == nullptr ||
+  if (!passes_may_matter() || !is_readable(message, sizeof *message) ||
+      message->msg_control == nullptr ||
       !is_readable(message->msg_control, message->msg_controllen)) {
     return;
   }

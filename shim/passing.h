@@ -24,6 +24,8 @@ void note_received_descriptors(const msghdr& message);
 
 // Before a sendmsg() on any other descriptor: who receives a carrier of ours may write into it uncounted.
 void note_passed_descriptors(const msghdr* message);
+// False: no need to look, as for every program that works no rings.
+bool passes_may_matter();
 
 }  // namespace vmbus::shim
 

@@ -12,7 +12,10 @@ namespace {
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): one function
 
 [[gnu::constructor]] void start_shim() {
-  if (prepare_process() != 0) return;
+  if (prepare_process() != 0) {
+    environment();
+    return;
+  }
   {
     const LockedSection lock;
     environment();

@@ -54,7 +54,7 @@ void Sockets::finish_stream(Socket& socket) {
       break;
   }
   // Who works a ring at this moment rings when it is done, and the pump comes here again.
-  if (!finished || !close_lane(socket, false)) return;
+  if (!finished || !close_lane_in_time(socket)) return;
   if (stream.side() == Side::kHost) host_.finish(socket);
   if (stream.side() == Side::kGuest) socket.guest->driver().finish(socket);
   if (stream.side() == Side::kLoopback) {

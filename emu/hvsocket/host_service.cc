@@ -117,6 +117,7 @@ bool HostService::let_go_of_closed(Partition& bus, const Guid& endpoint, const G
     if (key.first != &bus || channel.endpoint != endpoint || channel.service != service) continue;
     Socket* socket = sockets_.find(channel.socket);
     if (socket == nullptr || socket->stream == nullptr || !socket->stream->peer_closed) continue;
+    if (!sockets_.close_lane(*socket, false)) continue;
     channel.socket = 0;
     sockets_.detach(*socket, false);
     static_cast<void>(bus.host_complete_close(proto::Relid{key.second}));

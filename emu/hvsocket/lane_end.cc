@@ -78,7 +78,7 @@ LaneEnd::Taken LaneEnd::take(std::uint64_t& word, bool closed, const IsClient& i
 }
 
 void LaneEnd::give(std::uint64_t& word) const {
-  const std::uint32_t asked = Gate(word).give(generation_);
+  const std::uint32_t asked = Gate(word).give(generation_, proto::kGateDaemon);
   if ((asked & proto::kGateAwaited) != 0) {
     ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
   }
@@ -126,6 +126,8 @@ Turn LaneEnd::begin_out(Stream& stream, const IsClient& is_client) {
   const bool fault = SharedCell(shared_->out_error).load_relaxed() != 0 || !writer.ok();
   if (fault) return Turn::kFault;
   stream.out = std::move(writer).value();
+  // What an earlier turn waited for; this one asks again if it has to.
+  stream.out.memory().pending_send_size().store_relaxed(0);
   return Turn::kYes;
 }
 

@@ -13,9 +13,11 @@ namespace vmbus::emu {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchInterval{1};
-// A gate is held for one copy. Only when a connection is torn away from both ends (its guest is removed)
-// does the daemon wait for it, and no longer than this many looks: some milliseconds.
-constexpr int kForcedLooks = 100'000;
+// A gate is held for one copy. Only when a connection is torn away (its guest is removed, say) does the
+// daemon wait for it, and no longer than this many looks: a millisecond or so.
+constexpr int kForcedLooks = 10'000;
+constexpr std::chrono::milliseconds kCloseInterval{100};
+constexpr int kPatientCloses = 20;
 
 struct LanePlace {
   GuestMemory* memory;
@@ -37,6 +39,10 @@ LanePlace place_of(const Stream& stream) {
 bool is_for_pump_alone(const Socket& socket) {
   return socket.carries_records() || socket.obeys("low-water-poll=on") ||
          socket.obeys("peer-buffer=on") || !socket.obeys("credit=gradual");
+}
+
+PumpResult not_begun(Turn turn) {
+  return {.more = turn == Turn::kAgain, .fault = turn == Turn::kFault};
 }
 
 bool carrier_is_empty(const Socket& socket) {
@@ -74,22 +80,29 @@ bool Sockets::close_lane(Socket& socket, bool forced) {
   return true;
 }
 
+// Who holds a gate rings when it is done. One that was stopped, or lies, does not: after a while the
+// connection ends without it.
+bool Sockets::close_lane_in_time(Socket& socket) {
+  if (close_lane(socket, socket.lane_closes >= kPatientCloses)) return true;
+  if (std::exchange(socket.closes_lane, true)) return false;
+  loop_.after(kCloseInterval, [this, cookie = socket.cookie] {
+    Socket* again = find(cookie);
+    if (again == nullptr) return;
+    again->closes_lane = false;
+    ++again->lane_closes;
+    queue(*again);
+  });
+  return false;
+}
+
 // ---- turns --------------------------------------------------------------------------------------
 
 PumpResult Sockets::turn_out(Socket& socket) {
   if (socket.lane == nullptr) return pump_out(socket, counters_);
   LaneEnd& lane = *socket.lane;
   const bool expected = lane.expects_sends();
-  switch (lane.begin_out(*socket.stream, is_client_)) {
-    case Turn::kYes:
-      break;
-    case Turn::kLater:
-      return {};
-    case Turn::kAgain:
-      return {.more = true};
-    case Turn::kFault:
-      return {.fault = true};
-  }
+  const Turn turn = lane.begin_out(*socket.stream, is_client_);
+  if (turn != Turn::kYes) return not_begun(turn);
   const std::uint64_t sent_before = socket.bytes_sent;
   const PumpResult result = pump_out(socket, counters_);
   const bool keeps = !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
@@ -102,16 +115,8 @@ PumpResult Sockets::turn_out(Socket& socket) {
 PumpResult Sockets::turn_in(Socket& socket) {
   if (socket.lane == nullptr) return pump_in(socket, counters_);
   LaneEnd& lane = *socket.lane;
-  switch (lane.begin_in(*socket.stream, is_client_)) {
-    case Turn::kYes:
-      break;
-    case Turn::kLater:
-      return {};
-    case Turn::kAgain:
-      return {.more = true};
-    case Turn::kFault:
-      return {.fault = true};
-  }
+  const Turn turn = lane.begin_in(*socket.stream, is_client_);
+  if (turn != Turn::kYes) return not_begun(turn);
   const std::uint64_t received_before = socket.bytes_received;
   const PumpResult result = pump_in(socket, counters_);
   lane.end_in(*socket.stream, socket.bytes_received != received_before);

@@ -125,6 +125,8 @@ struct Socket {
   std::unique_ptr<Attempt> attempt;    // kConnecting
   std::unique_ptr<Stream> stream;      // kConnected, while the rings may be touched
   std::unique_ptr<LaneEnd> lane;       // with a stream whose rings programs may work themselves
+  int lane_closes = 0;                 // tries to close it that found a program at it
+  bool closes_lane = false;            // another try is due
   std::vector<std::byte> inbox;   // taken from a ring ahead of B: parts of records, bytes below the
                                   // low-water mark, the rest of a ring that went away
   std::vector<std::byte> outbox;  // taken or peeked from B ahead of what B still holds

@@ -345,7 +345,12 @@ void Sockets::run_pump(Socket& socket) {
   if (socket.stream != nullptr && (out.signal || in.signal)) signal_peer(socket);
   if (out.fault || in.fault) {
     counters_.add(Counter::kRingFaults);
-    socket.stream->peer_closed = true;
+    // Without a ring, what was rescued from it is the nonsense.
+    if (socket.stream != nullptr) {
+      socket.stream->peer_closed = true;
+    } else {
+      socket.inbox.clear();
+    }
     socket.ended |= proto::kEndedPeerGone | proto::kEndedPeerWrite | proto::kEndedReset;
   }
   if (!had_end && socket.has(proto::kEndedPeerWrite)) {

@@ -141,6 +141,8 @@ class Sockets {
   void set_is_client(IsClient is_client) { is_client_ = std::move(is_client); }
   // A client has set bells.
   void answer_bells();
+  // Shuts programs out of the rings. False: one of them is at it, unless `forced`.
+  bool close_lane(Socket& socket, bool forced);
   // A client that may work rings has gone.
   void client_gone();
 
@@ -159,7 +161,7 @@ class Sockets {
   PumpResult turn_out(Socket& socket);
   PumpResult turn_in(Socket& socket);
   void open_lane(Socket& socket);
-  bool close_lane(Socket& socket, bool forced);
+  bool close_lane_in_time(Socket& socket);
   void answer_bells_of(GuestMemory& memory);
   void watch_lane(const Socket& socket);
   void look_at_watched();

@@ -12,9 +12,14 @@ GateTaken Gate::take(std::uint32_t generation, std::uint32_t owner) const {
 }
 
 // SYNC(lane.gate): releases; pairs with take().
-std::uint32_t Gate::give(std::uint32_t generation) const {
-  const std::uint64_t before = word_.exchange(make(generation, kGateFree));
-  return low(before) & (kGateWanted | kGateAwaited);
+std::uint32_t Gate::give(std::uint32_t generation, std::uint32_t owner) const {
+  std::uint64_t seen = make(generation, owner);
+  while (seen >> 32 == generation && (low(seen) & kGateOwner) == owner) {
+    if (word_.compare_exchange(seen, make(generation, kGateFree))) {
+      return low(seen) & (kGateWanted | kGateAwaited);
+    }
+  }
+  return 0;
 }
 
 bool Gate::want(std::uint32_t generation, std::uint32_t how) const {

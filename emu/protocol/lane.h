@@ -53,8 +53,9 @@ class Gate {
   // The daemon's, for a new connection.
   void open(std::uint32_t generation) const { word_.store_seq_cst(make(generation, kGateFree)); }
   GateTaken take(std::uint32_t generation, std::uint32_t owner) const;
-  // Returns kGateWanted and kGateAwaited as they were asked for meanwhile.
-  std::uint32_t give(std::uint32_t generation) const;
+  // Returns kGateWanted and kGateAwaited as they were asked for meanwhile. Changes nothing if the gate was
+  // taken away from this owner: the daemon gives up on one that was stopped for long.
+  std::uint32_t give(std::uint32_t generation, std::uint32_t owner) const;
   // Asks the owner to say when it is done. False: there is none (any more): try again.
   bool want(std::uint32_t generation, std::uint32_t how) const;
   // By the daemon, whoever holds it: its owner is dead, or a lie.

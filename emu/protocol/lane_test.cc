@@ -24,7 +24,7 @@ TEST_F(GateTest, IsTakenByOneAtATime) {
   EXPECT_EQ(gate_.take(kGeneration, kClient), GateTaken::kYes);
   EXPECT_EQ(gate_.take(kGeneration, kGateDaemon), GateTaken::kBusy);
   EXPECT_EQ(gate_.owner(), kClient);
-  EXPECT_EQ(gate_.give(kGeneration), 0U);
+  EXPECT_EQ(gate_.give(kGeneration, kClient), 0U);
   EXPECT_EQ(gate_.take(kGeneration, kGateDaemon), GateTaken::kYes);
 }
 
@@ -44,7 +44,17 @@ TEST_F(GateTest, TellsItsOwnerWhoWaits) {
   EXPECT_TRUE(gate_.want(kGeneration, kGateAwaited));
   EXPECT_EQ(gate_.owner(), kClient);
   EXPECT_EQ(gate_.take(kGeneration, kGateDaemon), GateTaken::kBusy);
-  EXPECT_EQ(gate_.give(kGeneration), kGateWanted | kGateAwaited);
+  EXPECT_EQ(gate_.give(kGeneration, kClient), kGateWanted | kGateAwaited);
+}
+
+TEST_F(GateTest, IsNotGivenByWhoHasLostIt) {
+  ASSERT_EQ(gate_.take(kGeneration, kClient), GateTaken::kYes);
+  gate_.seize(kGeneration, kGateDaemon);
+  EXPECT_EQ(gate_.give(kGeneration, kClient), 0U);
+  EXPECT_EQ(gate_.owner(), kGateDaemon);
+  gate_.open(kGeneration + 1);
+  EXPECT_EQ(gate_.give(kGeneration, kClient), 0U);
+  EXPECT_EQ(gate_.take(kGeneration + 1, kClient), GateTaken::kYes);
 }
 
 TEST_F(GateTest, CannotBeWantedWhileNobodyHasIt) {
