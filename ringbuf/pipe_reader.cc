@@ -35,9 +35,7 @@ Result<void, RingError> PipeReader::resume(ReadPosition position) {
 // A half-consumed packet is not parsed again: its head has been in the peer's reach ever since.
 Result<PipePacket, RingError> PipeReader::packet_at(std::uint32_t skip_bytes) const {
   if (skip_bytes == 0 && taken_ != 0) return head_;
-  const auto packet = ring_.peek(skip_bytes);
-  if (!packet) return Failure{packet.error()};
-  return parse_pipe_packet(memory(), *packet, PipeKind::kByte);
+  return stream_packet_at(ring_, skip_bytes);
 }
 
 Result<Batch, RingError> PipeReader::gather_batch(std::span<Span> spans, std::size_t max_bytes) {

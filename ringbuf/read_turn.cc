@@ -5,12 +5,16 @@
 
 namespace vmbus::ring {
 
+Result<PipePacket, RingError> stream_packet_at(const RingReader& reader, std::uint32_t skip_bytes) {
+  const auto packet = reader.peek(skip_bytes);
+  if (!packet) return Failure{packet.error()};
+  return parse_pipe_packet(reader.memory(), *packet, PipeKind::kByte);
+}
+
 Result<PipePacket, RingError> half_read_packet(RingReader& reader, std::uint32_t taken_bytes) {
   if (const auto refilled = reader.refill(); !refilled) return Failure{refilled.error()};
   if (reader.available_bytes() == 0) return Failure{RingError::kPositionInvalid};
-  const auto packet = reader.peek(0);
-  if (!packet) return Failure{packet.error()};
-  const auto parsed = parse_pipe_packet(reader.memory(), *packet, PipeKind::kByte);
+  const auto parsed = stream_packet_at(reader, 0);
   if (parsed.ok() && taken_bytes >= parsed->data_bytes) return Failure{RingError::kPositionInvalid};
   return parsed;
 }
@@ -31,10 +35,7 @@ Result<std::size_t, RingError> ReadTurn::read(std::span<std::byte> to, bool one_
   if (const auto refilled = ring_.refill(); !refilled) return Failure{refilled.error()};
   std::size_t done = 0;
   while (done < to.size() && ring_.available_bytes() != 0) {
-    const auto packet = ring_.peek(0);
-    if (!packet && done == 0) return Failure{packet.error()};
-    if (!packet) break;
-    const auto parsed = parse_pipe_packet(ring_.memory(), *packet, PipeKind::kByte);
+    const auto parsed = stream_packet_at(ring_, 0);
     if (!parsed && done == 0) return Failure{parsed.error()};
     if (!parsed) break;
     at_fin_ = parsed->is_fin();
@@ -60,9 +61,7 @@ std::uint32_t ReadTurn::readable_bytes() {
   if (!ring_.refill()) return 0;
   std::uint32_t readable = 0;
   for (std::uint32_t skip = 0; skip < ring_.available_bytes();) {
-    const auto packet = ring_.peek(skip);
-    if (!packet) break;
-    const auto parsed = parse_pipe_packet(ring_.memory(), *packet, PipeKind::kByte);
+    const auto parsed = stream_packet_at(ring_, skip);
     if (!parsed || parsed->is_fin()) break;
     readable += parsed->data_bytes;
     skip += parsed->total_bytes;

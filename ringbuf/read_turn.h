@@ -29,6 +29,8 @@ struct ReadPosition {
   }
 };
 
+// The packet `skip_bytes` after the reader's index.
+Result<PipePacket, RingError> stream_packet_at(const RingReader& reader, std::uint32_t skip_bytes);
 // The packet at the reader's index, of which `taken_bytes` are gone. kPositionInvalid: it has no more.
 Result<PipePacket, RingError> half_read_packet(RingReader& reader, std::uint32_t taken_bytes);
 

@@ -211,7 +211,8 @@ long DirectEnd::receive(const Parts& to, int flags, bool may_wait) {
     // A spin may end without data; then one more look, and the kernel.
     if (turn.spins) {
       may_spin = false;
-      note_spin(spin_for_data());
+      const std::uint32_t seen = in_.read_index().load_relaxed();
+      note_spin(spin_past(in_.write_index(), seen, lane_->in_gate));
     } else if (!turn.again) {
       return kThroughCarrier;
     }
@@ -297,7 +298,9 @@ Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reade
 
 // The mask is set while nobody tells us: the daemon watches.
 void DirectEnd::stay_warm(InTurn* turn) {
-  note_turn(lane_->in_turns);
+  const SharedCell<std::uint32_t> turns(lane_->in_turns);
+  turns.store_relaxed(turns.load_relaxed() + 1);
+  note_cpu(*lane_);
   const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
   if ((in_flags.load_relaxed() & proto::kLaneWatched) == 0) {
     in_flags.fetch_or(proto::kLaneWatched);
@@ -313,17 +316,10 @@ long DirectEnd::report_error(std::uint32_t& where, InTurn* turn) {
   return kThroughCarrier;
 }
 
-void DirectEnd::note_turn(std::uint32_t& turns) const {
-  const SharedCell<std::uint32_t> counter(turns);
-  counter.store_relaxed(counter.load_relaxed() + 1);
-  note_cpu(*lane_);
-}
-
-bool DirectEnd::spin_for_data() const {
-  const std::uint32_t read_index = in_.read_index().load_relaxed();
+// Until the peer's index is another than `seen`, or nobody may work the ring any more.
+bool DirectEnd::spin_past(ring::SharedWord index, std::uint32_t seen, std::uint64_t& gate) {
   return spin_until([&] {
-    return in_.write_index().load_acquire() != read_index ||
-           (Gate(lane_->in_gate).low_half() & proto::kGateClosed) != 0;
+    return index.load_acquire() != seen || (Gate(gate).low_half() & proto::kGateClosed) != 0;
   });
 }
 
@@ -360,7 +356,8 @@ long DirectEnd::send(const Parts& from, bool may_wait) {
     if (!full || !may_wait || !is_spin_worth_it(area_, index_) || real::is_nonblocking(fd_)) {
       break;
     }
-    const bool has_room = spin_for_room();
+    const std::uint32_t seen = out_.read_index().load_relaxed();
+    const bool has_room = spin_past(out_.read_index(), seen, lane_->out_gate);
     note_spin(has_room);
     if (!has_room) break;
   }
@@ -398,16 +395,8 @@ long DirectEnd::write_packets(const Parts& from, std::size_t skip, std::size_t w
   turn->signals_peer = writer->commit();
   const SharedCell<std::uint64_t> bytes(lane_->bytes_out);
   bytes.store_relaxed(bytes.load_relaxed() + batch->bytes);
-  note_turn(lane_->out_turns);
+  note_cpu(*lane_);
   return static_cast<long>(batch->bytes);
-}
-
-bool DirectEnd::spin_for_room() const {
-  const std::uint32_t read_index = out_.read_index().load_relaxed();
-  return spin_until([&] {
-    return out_.read_index().load_acquire() != read_index ||
-           (Gate(lane_->out_gate).low_half() & proto::kGateClosed) != 0;
-  });
 }
 
 }  // namespace vmbus::shim

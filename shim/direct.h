@@ -76,7 +76,6 @@ class DirectEnd {
   void give(std::uint64_t& word, const InTurn& turn);
   void ring_look() const;
   void ring_peer() const;
-  void note_turn(std::uint32_t& turns) const;
   static long report_error(std::uint32_t& where, InTurn* turn);
 
   long receive_turn(const Parts& to, std::size_t limit, int flags, bool may_spin, InTurn* turn);
@@ -85,11 +84,10 @@ class DirectEnd {
                                                   std::size_t limit, int flags) const;
   void stay_warm(InTurn* turn);
   bool holds_all(std::size_t bytes);
-  bool spin_for_data() const;
+  static bool spin_past(ring::SharedWord index, std::uint32_t seen, std::uint64_t& gate);
 
   long write_turn(const Parts& from, std::size_t skip);
   long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, InTurn* turn);
-  bool spin_for_room() const;
 
   int fd_ = -1;
   FdEntry entry_{};

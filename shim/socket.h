@@ -128,9 +128,9 @@ class Socket {
   bool is_large(std::size_t bytes, int flags) const {
     return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();
   }
-  long receive_vector(const Parts& to, int flags, int* result_flags);
+  long receive_directly(const Parts& to, int flags) const;
   // What check_send() let pass.
-  long send_vector(const Parts& from, int flags);
+  long send_directly(DirectEnd& direct, const Parts& from, int flags);
   long send_remaining(const Parts& from, std::size_t skip, int flags);
   long transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
   // error_queue.cc

@@ -112,8 +112,7 @@ long Socket::after_receive(long result, int flags) {
 // The wait of a Windows program that peeks at no bytes.
 long Socket::wait_for_data(int flags) {
   char byte = 0;
-  const iovec one{&byte, 1};
-  return std::min(receive_vector({&one, 1, 1}, flags, nullptr), 0L);
+  return std::min(receive(&byte, 1, flags), 0L);
 }
 
 long Socket::receive(void* buffer, std::size_t length, int flags) {
@@ -126,21 +125,19 @@ long Socket::receive(void* buffer, std::size_t length, int flags) {
     return after_receive(real::blocking(SYS_read, fd_, buffer, length), flags);
   }
   const iovec whole{buffer, length};
-  return receive_vector({&whole, 1, length}, flags, nullptr);
+  const long count = receive_directly({&whole, 1, length}, flags);
+  if (count != kThroughCarrier) return after_receive(count, flags);
+  tell_of_receive(proto::kReceiveBegins);
+  const long result =
+      real::blocking(SYS_recvfrom, fd_, buffer, length, receive_flags(flags), nullptr, nullptr);
+  tell_of_receive(proto::kReceiveEnds);
+  return after_receive(result, flags);
 }
 
-// What the rings give at once, and what is waited for on the carrier.
-long Socket::receive_vector(const Parts& to, int flags, int* result_flags) {
-  if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) {
-    const long count = direct.receive(to, flags, (flags & MSG_DONTWAIT) == 0);
-    if (count != kThroughCarrier) return after_receive(count, flags);
-  }
-  msghdr plain = data_only(to.parts, to.count);
-  tell_of_receive(proto::kReceiveBegins);
-  const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
-  tell_of_receive(proto::kReceiveEnds);
-  if (result_flags != nullptr) *result_flags = message_flags(plain);
-  return after_receive(result, flags);
+// What the rings give at once; or kThroughCarrier.
+long Socket::receive_directly(const Parts& to, int flags) const {
+  DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
+  return direct ? direct.receive(to, flags, (flags & MSG_DONTWAIT) == 0) : kThroughCarrier;
 }
 
 long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags) {
@@ -150,7 +147,14 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
   const long verdict = receive_verdict(endpoint_, flags, bytes);
   if (verdict != kAskKernel) return refuse(verdict);
   if (bytes == 0) return wait_for_data(flags);
-  return receive_vector({parts, count, bytes}, flags, result_flags);
+  const long direct = receive_directly({parts, count, bytes}, flags);
+  if (direct != kThroughCarrier) return after_receive(direct, flags);
+  msghdr plain = data_only(parts, count);
+  tell_of_receive(proto::kReceiveBegins);
+  const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
+  tell_of_receive(proto::kReceiveEnds);
+  if (result_flags != nullptr) *result_flags = message_flags(plain);
+  return after_receive(result, flags);
 }
 
 long Socket::receive_message(msghdr* message, int flags) {
@@ -198,13 +202,17 @@ long Socket::send(const void* buffer, std::size_t length, int flags, bool has_ad
     // The kernel raises SIGPIPE itself.
     return after_send(real::blocking(SYS_write, fd_, buffer, length), MSG_NOSIGNAL);
   }
-  return send_vector({&whole, 1, length}, flags);
+  if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) {
+    return send_directly(direct, {&whole, 1, length}, flags);
+  }
+  if (is_large(length, flags)) return send_large(&whole, 1, length, flags);
+  return after_send(real::blocking(SYS_sendto, fd_, buffer, length,
+                                   (flags & kSendFlags) | MSG_NOSIGNAL, nullptr, 0),
+                    flags);
 }
 
 // What the rings take at once, and the rest through the carrier.
-long Socket::send_vector(const Parts& from, int flags) {
-  DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
-  if (!direct) return transmit(from.parts, from.count, from.bytes, flags);
+long Socket::send_directly(DirectEnd& direct, const Parts& from, int flags) {
   const long count = direct.send(from, (flags & MSG_DONTWAIT) == 0);
   const std::size_t sent = count > 0 ? static_cast<std::size_t>(count) : 0;
   if (sent == from.bytes) return count;
@@ -250,8 +258,10 @@ long Socket::send_parts(const iovec* parts, std::size_t count, int flags, bool h
     end_carrier_send();
     return result;
   }
-  if (ends_record(flags)) return transmit(parts, count, bytes, flags);
-  return send_vector({parts, count, bytes}, flags);
+  if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) {
+    return send_directly(direct, {parts, count, bytes}, flags);
+  }
+  return transmit(parts, count, bytes, flags);
 }
 
 long Socket::transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags) {

@@ -38,7 +38,6 @@ LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generat
   SharedCell(shared_->bytes_in).store_seq_cst(0);
   sends().open();
   SharedCell(shared_->raw).store_seq_cst(0);
-  SharedCell(shared_->out_turns).store_seq_cst(0);
   SharedCell(shared_->out_error).store_seq_cst(0);
   SharedCell(shared_->bytes_out).store_seq_cst(0);
   SharedCell(shared_->cpu).store_seq_cst(0);
@@ -58,23 +57,23 @@ void LaneEnd::describe(proto::Endpoint& image) const {
   image.out_pages = out_.count;
 }
 
-LaneEnd::Taken LaneEnd::take(std::uint64_t& word, bool closed, const IsClient& is_client) const {
-  if (closed) return Taken::kYes;
+Turn LaneEnd::take(std::uint64_t& word, bool closed, const IsClient& is_client) const {
+  if (closed) return Turn::kYes;
   const Gate gate(word);
   for (int attempt = 0; attempt < kTakeAttempts; ++attempt) {
     const proto::GateTaken taken = gate.take(generation_, proto::kGateDaemon);
-    if (taken == proto::GateTaken::kYes) return Taken::kYes;
+    if (taken == proto::GateTaken::kYes) return Turn::kYes;
     const std::uint32_t owner = gate.owner();
     const bool given_up = taken == proto::GateTaken::kBusy && owner == proto::kGateFree;
     if (given_up) continue;
     const bool is_theirs = owner < proto::kGateDaemon && is_client(owner);
     if (taken == proto::GateTaken::kNever || !is_theirs) {
       gate.seize(generation_, proto::kGateDaemon);  // the word is a lie, or its owner dead
-      return Taken::kYes;
+      return Turn::kYes;
     }
-    if (gate.want(generation_, proto::kGateWanted)) return Taken::kLater;
+    if (gate.want(generation_, proto::kGateWanted)) return Turn::kLater;
   }
-  return Taken::kAgain;
+  return Turn::kAgain;
 }
 
 void LaneEnd::give(std::uint64_t& word) const {
@@ -99,8 +98,8 @@ void LaneEnd::catch_up(const ring::RingMemory& in) const {
 }
 
 Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
-  const Taken taken = take(shared_->in_gate, in_closed_, is_client);
-  if (taken != Taken::kYes) return taken == Taken::kLater ? Turn::kLater : Turn::kAgain;
+  const Turn turn = take(shared_->in_gate, in_closed_, is_client);
+  if (turn != Turn::kYes) return turn;
   if (std::exchange(stops_watching_, false)) {
     SharedCell(shared_->in_flags).fetch_and(~std::uint32_t{proto::kLaneWatched});
   }
@@ -119,8 +118,8 @@ void LaneEnd::end_in(const Stream& stream, bool gave_to_carrier) {
 }
 
 Turn LaneEnd::begin_out(Stream& stream, const IsClient& is_client) {
-  const Taken taken = take(shared_->out_gate, out_closed_, is_client);
-  if (taken != Taken::kYes) return taken == Taken::kLater ? Turn::kLater : Turn::kAgain;
+  const Turn turn = take(shared_->out_gate, out_closed_, is_client);
+  if (turn != Turn::kYes) return turn;
   if (out_closed_ || stream.fin_sent) return Turn::kYes;
   auto writer = ring::PipeWriter::resume(stream.out.memory());
   const bool fault = SharedCell(shared_->out_error).load_relaxed() != 0 || !writer.ok();
@@ -148,14 +147,14 @@ void LaneEnd::mark_raw() const { SharedCell(shared_->raw).store_seq_cst(1); }
 
 bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
   if (!in_closed_) {
-    if (take(shared_->in_gate, false, is_client) != Taken::kYes && !forced) return false;
+    if (take(shared_->in_gate, false, is_client) != Turn::kYes && !forced) return false;
     catch_up(stream.in.memory());
     static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
     Gate(shared_->in_gate).close(generation_);
     in_closed_ = true;
   }
   if (!out_closed_) {
-    if (take(shared_->out_gate, false, is_client) != Taken::kYes && !forced) return false;
+    if (take(shared_->out_gate, false, is_client) != Turn::kYes && !forced) return false;
     Gate(shared_->out_gate).close(generation_);
     out_closed_ = true;
   }

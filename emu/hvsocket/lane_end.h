@@ -74,8 +74,8 @@ class LaneEnd {
     return proto::CarrierSends(shared_->carrier_sends, generation_);
   }
   static Pages pages_of(const GuestMemory& memory, const ring::RingMemory& ring);
-  enum class Taken : std::uint8_t { kYes, kLater, kAgain };
-  Taken take(std::uint64_t& word, bool closed, const IsClient& is_client) const;
+  // Never kFault.
+  Turn take(std::uint64_t& word, bool closed, const IsClient& is_client) const;
   void give(std::uint64_t& word) const;
   void catch_up(const ring::RingMemory& in) const;
 

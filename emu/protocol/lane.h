@@ -150,7 +150,7 @@ enum LaneInFlags : std::uint32_t {
 //       64     8  out_gate      * programs and daemon
 //       72     8  carrier_sends * CarrierSends
 //       80     4  raw           * not 0: others may write into the carrier without counting
-//       84     4  out_turns     programs
+//       84     4  (reserved)    0
 //       88     4  out_error     programs
 //       92     4  cpu           * programs: where the last turn ran, plus 1; 0: unknown
 //       96     8  bytes_out     programs: sent past the pump
@@ -167,7 +167,7 @@ struct Lane {
   std::uint64_t out_gate;
   std::uint64_t carrier_sends;
   std::uint32_t raw;
-  std::uint32_t out_turns;
+  std::uint32_t reserved_84;
   std::uint32_t out_error;
   std::uint32_t cpu;
   std::uint64_t bytes_out;
