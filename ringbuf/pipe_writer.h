@@ -15,6 +15,7 @@
 #ifndef VMBUS_RINGBUF_PIPE_WRITER_H_
 #define VMBUS_RINGBUF_PIPE_WRITER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -55,6 +56,10 @@ class PipeWriter {
   [[nodiscard]] bool publish() { return ring_.publish(); }
   // As RingWriter::request_space(), for a packet of `payload_bytes` (cut as above) in a byte pipe.
   Result<bool, RingError> request_space(std::uint32_t payload_bytes);
+  // The same for `bytes` of ring, cut to what it can hold.
+  Result<bool, RingError> request_room(std::uint32_t bytes) {
+    return ring_.request_space(std::min(bytes, memory().capacity()));
+  }
 
   const RingMemory& memory() const { return ring_.memory(); }
 

@@ -28,6 +28,12 @@ struct ReaderOptions {
   bool require_feature_bit = false;
 };
 
+// Moves read_index from `before` to `after`, which gives the room between them back. True: the writer
+// must be signalled. RingReader::commit() for whoever keeps the indices himself.
+[[nodiscard]] bool release_room(const RingMemory& memory, std::uint32_t before,
+                                std::uint32_t after);
+
+
 class RingReader {
  public:
   RingReader() = default;

@@ -1,8 +1,9 @@
 // DirectEnd: a program's turns at the rings of one connected socket, past the daemon's pump.
 //
-// Made on the stack by a data call (transfer.cc). It moves what can be moved at once, or within a spin,
-// and then lets the call go on in the kernel, on the carrier, where waiting is exactly what it is for
-// any socket. Nothing it does has to be undone by anybody who uses the descriptor in another way.
+// A data call (transfer.cc) makes it, or finds one made before (direct_cache.h). It moves what can be
+// moved at once, within a spin, or after a sleep on the lane; or it lets the call go on in the kernel,
+// on the carrier, where waiting is exactly what it is for any socket. Nothing it does has to be undone
+// by anybody who uses the descriptor in another way.
 //
 // Trust       The peer, and every program of the partition, may write anything into rings and lanes:
 //             ringbuf judges each word. A nonsensical ring is left to the daemon, which ends the
@@ -13,8 +14,6 @@
 #ifndef VMBUS_SHIM_DIRECT_H_
 #define VMBUS_SHIM_DIRECT_H_
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 
@@ -23,71 +22,105 @@
 #include "ringbuf/read_turn.h"
 #include "ringbuf/ring_memory.h"
 #include "shim/fd_table.h"
+#include "shim/lane_sleep.h"
+#include "shim/parts.h"
 #include "shim/signals.h"
 
 namespace vmbus::shim {
 
-// A program's vector of buffers.
-struct Parts {
-  const iovec* parts;
-  std::size_t count;
-  std::size_t bytes;  // altogether
-};
-
-// Nothing was moved: the call goes on in the kernel. Outside of every result.
+// Outside of every result. Nothing was moved: the call goes on in the kernel; or, nothing is there, and
+// the call may wait in any way.
 inline constexpr long kThroughCarrier = -5001;
+inline constexpr long kWouldWait = -5002;
 
 class DirectEnd {
  public:
+  // How a receive ends that finds nothing.
+  enum class Wait : unsigned char {
+    kNo,     // the next bytes go to the carrier: kThroughCarrier
+    kSpin,   // after a spin, if one is worth it: kWouldWait
+    kSleep,  // it sleeps on the lane until it has an answer
+  };
+
+  DirectEnd() = default;
   // Empty: not connected, no lane, or this process may not or cannot work rings.
   static DirectEnd of(int fd, FdEntry entry, const proto::Endpoint& endpoint);
   explicit operator bool() const { return lane_ != nullptr; }
+  // Other calls of the kernel's are made with `fd`, a duplicate.
+  void use_descriptor(int fd) { fd_ = fd; }
+  // This process's number as an owner of gates, when it was made.
+  std::uint32_t client() const { return client_; }
 
-  // A count above 0, or kThroughCarrier. `may_wait`: the call is allowed to, so it may spin.
-  long receive(const Parts& to, int flags, bool may_wait);
-  // How much of it is in the ring now, more than 0; or kThroughCarrier.
-  long send(const Parts& from, bool may_wait);
+  // A count above 0, or kThroughCarrier, or as `wait` says; a sleep may end with -EINTR.
+  long receive(const Parts& to, int flags, Wait wait);
+  // May a receive that found nothing sleep on the lane? Asks the kernel.
+  bool may_sleep();
+  struct Sent {
+    std::size_t bytes;         // in the ring now
+    bool interrupted = false;  // by a signal: the call ends
+  };
+  // What is left goes through the carrier. `may_wait`: it may wait a while for room.
+  Sent send(const Parts& from, bool may_wait);
 
   // Around what the program sends in the kernel.
   void begin_carrier_send() const { sends().begin(); }
   void end_carrier_send() const { sends().end(); }
 
   // Before somebody looks for bytes in the carrier alone: the pump brings what is there.
-  void cool();
+  void cool() const;
   // Bytes in the ring that a receive would find.
-  long readable_bytes();
+  long readable_bytes() const;
 
  private:
   // What is to be done once the gate is given up.
   struct InTurn {
-    bool signals_peer = false;
+    bool wakes_reader = false;  // the ring's rules want the peer signalled
+    bool wakes_writer = false;
     bool needs_look = false;
-    bool again = false;
-    bool spins = false;
+    bool again = false;   // there is something, after all
+    bool spins = false;   // nothing is there, and the mask stays set
+    bool sleeps = false;  // nothing is there, and the sender is asked to wake
+  };
+  // A program that handles signals has them blocked while it holds a gate, and until it has rung.
+  struct HeldGate {
+    std::uint64_t* word = nullptr;
+    BlockedSignals signals;
   };
 
   proto::CarrierSends sends() const {
     return proto::CarrierSends(lane_->carrier_sends, generation_);
   }
   bool may_write() const;
-  bool take(std::uint64_t& word);
+  bool take(std::uint64_t& word, HeldGate* held) const;
+  bool take_awaited(const proto::Gate& gate, std::uint64_t& word) const;
   // Also rings what `turn` says. Signals come through only then: a handler may end the program, or
   // never come back here.
-  void give(std::uint64_t& word, const InTurn& turn);
-  void ring_look() const;
-  void ring_peer() const;
+  void give(HeldGate& held, const InTurn& turn) const;
+  void ring_look(std::uint32_t lane) const;
+  void wake_reader() const;
+  void wake_writer() const;
   static long report_error(std::uint32_t& where, InTurn* turn);
 
-  long receive_turn(const Parts& to, std::size_t limit, int flags, bool may_spin, InTurn* turn);
+  long receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait, InTurn* turn);
+  long find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn);
+  bool spin_for_data();
+  long sleep_for_data();
   long receive_from_carrier(const Parts& to, int flags) const;
   Result<std::size_t, ring::RingError> read_parts(ring::ReadTurn& reader, const Parts& to,
                                                   std::size_t limit, int flags) const;
-  void stay_warm(InTurn* turn);
-  bool holds_all(std::size_t bytes);
-  static bool spin_past(ring::SharedWord index, std::uint32_t seen, std::uint64_t& gate);
+  void stay_warm(InTurn* turn) const;
+  bool holds_all(std::size_t bytes) const;
+
+  // The short way for one small packet. False, 0: nothing was done, go the long one.
+  bool send_whole(const iovec& from);
+  long receive_whole(const iovec& to);
 
   long write_turn(const Parts& from, std::size_t skip);
-  long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, InTurn* turn);
+  long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, InTurn* turn) const;
+  bool spin_for_room() const;
+  void count_sent(std::size_t bytes) const;
+  void count_received(std::size_t bytes) const;
+  Slept sleep_for_room();
 
   int fd_ = -1;
   FdEntry entry_{};
@@ -96,7 +129,7 @@ class DirectEnd {
   std::uint32_t index_ = 0;  // of the lane
   std::uint32_t packet_bytes_ = 0;
   bool one_packet_ = true;  // a receive from the ring ends with its packet
-  BlockedSignals signals_;
+  bool may_block_ = false;  // the descriptor was not O_NONBLOCK when last asked
   proto::Lane* lane_ = nullptr;
   proto::LaneArea area_;
   ring::RingMemory in_;

@@ -30,8 +30,8 @@ long receive_parts(int fd, const iovec* parts, int count, int flags) {
 
 ssize_t read(int fd, void* buffer, size_t length) {
   // read() of no bytes is 0 whatever the socket's state: the kernel sees to that.
-  if (Socket ours = Socket::hint(fd); ours && length != 0) {
-    const long result = ours.receive(buffer, length, 0);
+  if (length != 0) {
+    const long result = Socket::receive_from(fd, buffer, length, 0);
     if (result != kNotOurs) return real::answer(result);
   }
   return real::answer(real::blocking(SYS_read, fd, buffer, length));
@@ -64,7 +64,10 @@ ssize_t preadv64v2(int fd, const iovec* parts, int count, off64_t offset, int fl
 }
 
 ssize_t recv(int fd, void* buffer, size_t length, int flags) {
-  return recvfrom(fd, buffer, length, flags, nullptr, nullptr);
+  const long result = Socket::receive_from(fd, buffer, length, flags);
+  if (result != kNotOurs) return real::answer(result);
+  return real::answer(
+      real::blocking(SYS_recvfrom, fd, buffer, length, flags, nullptr, nullptr));
 }
 
 ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) {
@@ -74,17 +77,15 @@ ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) 
 
 ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address,
                  socklen_t* address_length) {
-  if (Socket ours = Socket::hint(fd)) {
-    const long result = ours.receive(buffer, length, flags);
-    if (result >= 0 && address != nullptr) {
-      socklen_t room = 0;
-      const socklen_t none = 0;
-      int error = read_length(address_length, &room);
-      if (error == 0) error = copy_to_program(address_length, &none, sizeof none);
-      if (error != 0) return real::answer(-error);
-    }
-    if (result != kNotOurs) return real::answer(result);
+  const long result = Socket::receive_from(fd, buffer, length, flags);
+  if (result >= 0 && address != nullptr) {
+    socklen_t room = 0;
+    const socklen_t none = 0;
+    int error = read_length(address_length, &room);
+    if (error == 0) error = copy_to_program(address_length, &none, sizeof none);
+    if (error != 0) return real::answer(-error);
   }
+  if (result != kNotOurs) return real::answer(result);
   return real::answer(
       real::blocking(SYS_recvfrom, fd, buffer, length, flags, address, address_length));
 }

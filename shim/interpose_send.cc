@@ -24,6 +24,15 @@ long send_parts(int fd, const iovec* parts, int count, int flags) {
   return ours.send_parts(parts, static_cast<size_t>(count), flags, false, true);
 }
 
+long send_named(int fd, const void* buffer, size_t length, int flags, const sockaddr* address,
+                socklen_t address_length) {
+  Socket ours = Socket::hint(fd);
+  if (!ours) return kNotOurs;
+  const long checked = ours.check_name(address, address_length);
+  if (checked != kNotOurs || !ours) return checked;
+  return ours.send(buffer, length, flags, true);
+}
+
 // In pieces of what sendfile moves at once, so that none is sent after the peer is gone
 // (large_send.cc).
 long send_file_pieces(Socket& ours, int to, int from, off_t* offset, size_t count) {
@@ -52,10 +61,8 @@ long explained(long result, long explanation) {
 }  // namespace
 
 ssize_t write(int fd, const void* buffer, size_t length) {
-  if (Socket ours = Socket::hint(fd)) {
-    const long result = ours.send(buffer, length, 0, false);
-    if (result != kNotOurs) return real::answer(result);
-  }
+  const long result = Socket::send_to(fd, buffer, length, 0);
+  if (result != kNotOurs) return real::answer(result);
   return real::answer(real::blocking(SYS_write, fd, buffer, length));
 }
 
@@ -90,12 +97,10 @@ ssize_t __send(int fd, const void* buffer, size_t length, int flags) {
 
 ssize_t sendto(int fd, const void* buffer, size_t length, int flags, const sockaddr* address,
                socklen_t address_length) {
-  if (Socket ours = Socket::hint(fd)) {
-    const bool has_address = address != nullptr && address_length != 0;
-    long result = has_address ? ours.check_name(address, address_length) : kNotOurs;
-    if (result == kNotOurs && ours) result = ours.send(buffer, length, flags, has_address);
-    if (result != kNotOurs) return real::answer(result);
-  }
+  const bool has_address = address != nullptr && address_length != 0;
+  const long result = has_address ? send_named(fd, buffer, length, flags, address, address_length)
+                                  : Socket::send_to(fd, buffer, length, flags);
+  if (result != kNotOurs) return real::answer(result);
   return real::answer(
       real::blocking(SYS_sendto, fd, buffer, length, flags, address, address_length));
 }

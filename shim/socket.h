@@ -61,7 +61,11 @@ class Socket {
   long setsockopt(int level, int option, const void* value, socklen_t length);
 
   // ---- transfer.cc: cancellation points, but for the checks ----
-  long receive(void* buffer, std::size_t length, int flags);
+  // On whatever `fd` is: kNotOurs if it is a stranger's.
+  static long receive_from(int fd, void* buffer, std::size_t length, int flags);
+  static long send_to(int fd, const void* buffer, std::size_t length, int flags);
+  // `tried`: what the rings gave already: kWouldWait, kThroughCarrier, or 0: not asked.
+  long receive(void* buffer, std::size_t length, int flags, long tried = 0);
   // `result_flags`: where what recvmsg stores in msg_flags goes; null: for readv(). Neither it nor
   // writev() (`is_vector`) asks a socket of Linux about no bytes.
   long receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags = nullptr);
@@ -128,9 +132,11 @@ class Socket {
   bool is_large(std::size_t bytes, int flags) const {
     return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();
   }
-  long receive_directly(const Parts& to, int flags) const;
+  long receive_directly(const Parts& to, int flags, long tried) const;
   // What check_send() let pass.
   long send_directly(DirectEnd& direct, const Parts& from, int flags);
+  // After the ring took what it took.
+  long finish_send(const DirectEnd& direct, const Parts& from, DirectEnd::Sent sent, int flags);
   long send_remaining(const Parts& from, std::size_t skip, int flags);
   long transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
   // error_queue.cc

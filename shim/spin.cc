@@ -88,7 +88,7 @@ int pauses_between_looks() {
   return seen.receives < kReceivesBeforePatience ? 1 : kPatientPauses;
 }
 
-std::int64_t spin_clock_ns() {
+std::int64_t monotonic_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);  // without a system call, where libc can
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;

@@ -29,7 +29,7 @@ bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane);
 void note_spin(bool succeeded);
 void note_send();
 
-std::int64_t spin_clock_ns();
+std::int64_t monotonic_ns();
 std::int64_t spin_limit_ns();  // VMBUS_SPIN_US
 // How many pauses between two looks: more, where this thread only receives, so that the line that both
 // sides need is left to the sender for longer.
@@ -37,17 +37,19 @@ int pauses_between_looks();
 
 // Until `is_ready`, or the limit. What it said last.
 template <typename IsReady>
-bool spin_until(IsReady is_ready) {
-  constexpr int kLooksPerClock = 32;
+bool spin_until(IsReady is_ready, std::int64_t limit_ns) {
+  constexpr int kLooksPerClock = 32;  // an answer that comes at once never asks for the time
   const int pauses = pauses_between_looks();
-  const std::int64_t end = spin_clock_ns() + spin_limit_ns();
-  do {
+  std::int64_t end = 0;
+  while (true) {
     for (int look = 0; look < kLooksPerClock; ++look) {
       if (is_ready()) return true;
       for (int i = 0; i < pauses; ++i) pause_cpu();
     }
-  } while (spin_clock_ns() < end);
-  return is_ready();
+    const std::int64_t now = monotonic_ns();
+    if (end == 0) end = now + limit_ns;
+    if (now >= end) return is_ready();
+  }
 }
 
 }  // namespace vmbus::shim

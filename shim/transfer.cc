@@ -9,6 +9,7 @@
 #include "emu/protocol/carrier.h"
 #include "shim/daemon_client.h"
 #include "shim/direct.h"
+#include "shim/direct_cache.h"
 #include "shim/real.h"
 #include "shim/sandbox.h"
 #include "shim/socket.h"
@@ -18,6 +19,8 @@
 
 namespace vmbus::shim {
 namespace {
+
+using Wait = DirectEnd::Wait;
 
 constexpr std::size_t kMaxParts = 1024;  // UIO_MAXIOV; the kernel refuses more
 constexpr std::size_t kLongestName = sizeof(sockaddr_storage);  // what is beyond is cut off
@@ -115,7 +118,7 @@ long Socket::wait_for_data(int flags) {
   return std::min(receive(&byte, 1, flags), 0L);
 }
 
-long Socket::receive(void* buffer, std::size_t length, int flags) {
+long Socket::receive(void* buffer, std::size_t length, int flags, long tried) {
   if ((flags & MSG_ERRQUEUE) != 0) return receive_notification(nullptr);
   const long verdict = receive_verdict(endpoint_, flags, length);
   if (verdict != kAskKernel) return refuse(verdict);
@@ -125,7 +128,7 @@ long Socket::receive(void* buffer, std::size_t length, int flags) {
     return after_receive(real::blocking(SYS_read, fd_, buffer, length), flags);
   }
   const iovec whole{buffer, length};
-  const long count = receive_directly({&whole, 1, length}, flags);
+  const long count = receive_directly({&whole, 1, length}, flags, tried);
   if (count != kThroughCarrier) return after_receive(count, flags);
   tell_of_receive(proto::kReceiveBegins);
   const long result =
@@ -134,10 +137,33 @@ long Socket::receive(void* buffer, std::size_t length, int flags) {
   return after_receive(result, flags);
 }
 
-// What the rings give at once; or kThroughCarrier.
-long Socket::receive_directly(const Parts& to, int flags) const {
+// What the rings give; or kThroughCarrier.
+long Socket::receive_directly(const Parts& to, int flags, long tried) const {
+  if (tried == kThroughCarrier) return tried;
   DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
-  return direct ? direct.receive(to, flags, (flags & MSG_DONTWAIT) == 0) : kThroughCarrier;
+  if (!direct) return kThroughCarrier;
+  const bool may_wait = (flags & MSG_DONTWAIT) == 0;
+  if (tried == 0) tried = direct.receive(to, flags, may_wait ? Wait::kSpin : Wait::kNo);
+  if (tried != kWouldWait) return tried;
+  if (!direct.may_sleep()) return direct.receive(to, flags, Wait::kNo);
+  return held([&](int fd) {
+    direct.use_descriptor(fd);
+    return direct.receive(to, flags, Wait::kSleep);
+  });
+}
+
+// The short way: nothing of the endpoint's entry has changed since this thread last looked.
+long Socket::receive_from(int fd, void* buffer, std::size_t length, int flags) {
+  long tried = 0;
+  if (length != 0 && (flags & ~MSG_DONTWAIT) == 0) {
+    const KnownEndUse known(fd);
+    const iovec whole{buffer, length};
+    const Wait wait = flags == 0 ? Wait::kSpin : Wait::kNo;
+    if (known.receives()) tried = known.end().receive({&whole, 1, length}, flags, wait);
+    if (tried > 0) return tried;
+  }
+  Socket ours = hint(fd);
+  return ours ? ours.receive(buffer, length, flags, tried) : kNotOurs;
 }
 
 long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int* result_flags) {
@@ -147,7 +173,7 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
   const long verdict = receive_verdict(endpoint_, flags, bytes);
   if (verdict != kAskKernel) return refuse(verdict);
   if (bytes == 0) return wait_for_data(flags);
-  const long direct = receive_directly({parts, count, bytes}, flags);
+  const long direct = receive_directly({parts, count, bytes}, flags, 0);
   if (direct != kThroughCarrier) return after_receive(direct, flags);
   msghdr plain = data_only(parts, count);
   tell_of_receive(proto::kReceiveBegins);
@@ -211,17 +237,39 @@ long Socket::send(const void* buffer, std::size_t length, int flags, bool has_ad
                     flags);
 }
 
-// What the rings take at once, and the rest through the carrier.
+long Socket::send_to(int fd, const void* buffer, std::size_t length, int flags) {
+  const iovec whole{const_cast<void*>(buffer), length};
+  const Parts from{&whole, 1, length};
+  if (length != 0 && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0) {
+    const KnownEndUse known(fd);
+    if (known.sends()) {
+      const DirectEnd::Sent sent = known.end().send(from, (flags & MSG_DONTWAIT) == 0);
+      if (sent.bytes == length) return static_cast<long>(length);
+      if (Socket ours = hint(fd)) return ours.finish_send(known.end(), from, sent, flags);
+      return sent.bytes > 0 ? static_cast<long>(sent.bytes) : kNotOurs;
+    }
+  }
+  Socket ours = hint(fd);
+  return ours ? ours.send(buffer, length, flags, false) : kNotOurs;
+}
+
+// What the rings take, and the rest through the carrier.
 long Socket::send_directly(DirectEnd& direct, const Parts& from, int flags) {
-  const long count = direct.send(from, (flags & MSG_DONTWAIT) == 0);
-  const std::size_t sent = count > 0 ? static_cast<std::size_t>(count) : 0;
-  if (sent == from.bytes) return count;
+  return finish_send(direct, from, direct.send(from, (flags & MSG_DONTWAIT) == 0), flags);
+}
+
+long Socket::finish_send(const DirectEnd& direct, const Parts& from, DirectEnd::Sent sent,
+                         int flags) {
+  const auto count = static_cast<long>(sent.bytes);
+  if (sent.bytes == from.bytes) return count;
+  if (sent.interrupted) return count > 0 ? count : -EINTR;
+  // It may have waited, and the descriptor be closed, or the connection over.
+  if (!takes_more(fd_)) return count > 0 ? count : check_send(from.bytes, flags, false);
   direct.begin_carrier_send();
-  const long rest = sent == 0 ? transmit(from.parts, from.count, from.bytes, flags)
-                              : send_remaining(from, sent, flags);
+  const long rest = count == 0 ? transmit(from.parts, from.count, from.bytes, flags)
+                               : send_remaining(from, sent.bytes, flags);
   direct.end_carrier_send();
-  if (sent == 0) return rest;
-  return count + std::max(rest, 0L);
+  return count == 0 ? rest : count + std::max(rest, 0L);
 }
 
 // An error is the next call's to report: some of the call's bytes are on their way.

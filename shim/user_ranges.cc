@@ -46,19 +46,27 @@ bool populate(std::uintptr_t first, std::uintptr_t last, Access access) {
 
 }  // namespace
 
+bool knows_range(const void* memory, std::size_t bytes, Access access) {
+  const auto first = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t last = first + bytes - 1;
+  const Known& known = access == Access::kRead ? t_readable : t_writable;
+  const std::uint32_t epoch = g_epoch.load(std::memory_order_acquire);
+  for (const Range& range : known.ranges) {
+    if (range.first <= first && last <= range.last && range.epoch == epoch) return first <= last;
+  }
+  return false;
+}
+
 bool may_touch(const void* memory, std::size_t bytes, Access access) {
-  if (bytes == 0) return true;
+  if (bytes == 0 || knows_range(memory, bytes, access)) return true;
   const auto first = reinterpret_cast<std::uintptr_t>(memory);
   const std::uintptr_t last = first + bytes - 1;
   if (last < first) return false;
-  Known& known = access == Access::kRead ? t_readable : t_writable;
   const std::uint32_t epoch = g_epoch.load(std::memory_order_acquire);
-  for (const Range& range : known.ranges) {
-    if (range.first <= first && last <= range.last && range.epoch == epoch) return true;
-  }
   const std::uintptr_t first_page = first & ~(kPageBytes - 1);
   const std::uintptr_t last_byte = last | (kPageBytes - 1);
   if (!populate(first_page, last_byte, access)) return false;
+  Known& known = access == Access::kRead ? t_readable : t_writable;
   known.ranges[known.oldest] = {first_page, last_byte, epoch};
   known.oldest = (known.oldest + 1) % kRanges;
   return true;

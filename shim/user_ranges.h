@@ -16,6 +16,9 @@ enum class Access : unsigned char { kRead, kWrite };
 // False: perhaps not all of it; let the kernel do the copy. Never for other processes' sake.
 bool may_touch(const void* memory, std::size_t bytes, Access access);
 
+// Whether that is known already; asks nobody.
+bool knows_range(const void* memory, std::size_t bytes, Access access);
+
 // The program has changed its mappings.
 void forget_ranges();
 

@@ -36,6 +36,7 @@ void Sockets::detach(Socket& socket, bool reset) {
 void Sockets::end_of_stream(Socket& socket) {
   publish(socket);
   ::shutdown(socket.b.get(), SHUT_WR);
+  if (socket.lane != nullptr) socket.lane->show_end();
 }
 
 void Sockets::finish_stream(Socket& socket) {

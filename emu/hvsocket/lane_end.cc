@@ -15,6 +15,10 @@ using ring::SharedCell;
 
 constexpr int kTakeAttempts = 16;
 
+void wake_all(const void* word) {
+  ::syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
 }  // namespace
 
 LaneEnd::Pages LaneEnd::pages_of(const GuestMemory& memory, const ring::RingMemory& ring) {
@@ -35,10 +39,13 @@ LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generat
   SharedCell(shared_->in_flags).store_seq_cst(0);
   SharedCell(shared_->in_turns).store_seq_cst(0);
   SharedCell(shared_->in_error).store_seq_cst(0);
+  SharedCell(shared_->sleepers).store_seq_cst(0);
   SharedCell(shared_->bytes_in).store_seq_cst(0);
   sends().open();
   SharedCell(shared_->raw).store_seq_cst(0);
   SharedCell(shared_->out_error).store_seq_cst(0);
+  SharedCell(shared_->out_sleepers).store_seq_cst(0);
+  SharedCell(shared_->room_wanted).store_seq_cst(0);
   SharedCell(shared_->bytes_out).store_seq_cst(0);
   SharedCell(shared_->cpu).store_seq_cst(0);
   proto::store_position(*shared_, stream.in.position());
@@ -78,9 +85,7 @@ Turn LaneEnd::take(std::uint64_t& word, bool closed, const IsClient& is_client) 
 
 void LaneEnd::give(std::uint64_t& word) const {
   const std::uint32_t asked = Gate(word).give(generation_, proto::kGateDaemon);
-  if ((asked & proto::kGateAwaited) != 0) {
-    ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
-  }
+  if ((asked & proto::kGateAwaited) != 0) wake_all(&word);
 }
 
 // SYNC(lane.position): somebody died between its two stores; the position is the newer one. Pairs with
@@ -125,6 +130,8 @@ Turn LaneEnd::begin_out(Stream& stream, const IsClient& is_client) {
   const bool fault = SharedCell(shared_->out_error).load_relaxed() != 0 || !writer.ok();
   if (fault) return Turn::kFault;
   stream.out = std::move(writer).value();
+  // SYNC(lane.sleepers): before this turn may ask for room; pairs with DirectEnd::wake_writer().
+  SharedCell(shared_->room_wanted).store_seq_cst(1);
   // What an earlier turn waited for; this one asks again if it has to.
   stream.out.memory().pending_send_size().store_relaxed(0);
   return Turn::kYes;
@@ -136,11 +143,30 @@ void LaneEnd::end_out(const Stream& stream, bool keeps,
   if (stream.fin_sent) {  // nothing may follow it
     Gate(shared_->out_gate).close(generation_);
     out_closed_ = true;
+    wake_writers();
     return;
   }
   sends().keep(keeps);
+  if (!keeps) SharedCell(shared_->room_wanted).store_seq_cst(0);
   if (!keeps) sends().clean(carrier_is_empty);
   give(shared_->out_gate);
+  wake_writers();
+}
+
+// SYNC(lane.sleepers): the exchange comes after what there is to see; pairs with
+// DirectEnd::prepare_to_sleep(), where the look comes after the store.
+void LaneEnd::wake_sleepers() const {
+  if (SharedCell(shared_->sleepers).exchange(0) != 0) wake_all(&shared_->sleepers);
+}
+
+// SYNC(lane.sleepers): as above; pairs with DirectEnd::wait_for_room().
+void LaneEnd::wake_writers() const {
+  if (SharedCell(shared_->out_sleepers).exchange(0) != 0) wake_all(&shared_->out_sleepers);
+}
+
+void LaneEnd::show_end() const {
+  SharedCell(shared_->in_flags).fetch_or(proto::kLaneEnded);
+  wake_sleepers();
 }
 
 void LaneEnd::mark_raw() const { SharedCell(shared_->raw).store_seq_cst(1); }
@@ -152,11 +178,13 @@ bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
     static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
     Gate(shared_->in_gate).close(generation_);
     in_closed_ = true;
+    wake_sleepers();
   }
   if (!out_closed_) {
     if (take(shared_->out_gate, false, is_client) != Turn::kYes && !forced) return false;
     Gate(shared_->out_gate).close(generation_);
     out_closed_ = true;
+    wake_writers();
   }
   return true;
 }

@@ -50,6 +50,13 @@ class LaneEnd {
   void mark_raw() const;
   bool expects_sends() const { return !sends().none(); }
 
+  // The carrier has news: a reader that sleeps is to look there. Without the gate.
+  void wake_sleepers() const;
+  // Writers that sleep are to look again.
+  void wake_writers() const;
+  // The carrier is shut, and says what there is to say behind its bytes.
+  void show_end() const;
+
   // Shuts programs out for good. False: one of them is at it. `forced`: shuts them out all the same.
   bool close(Stream& stream, const IsClient& is_client, bool forced);
 

@@ -119,7 +119,9 @@ PumpResult Sockets::turn_in(Socket& socket) {
   if (turn != Turn::kYes) return not_begun(turn);
   const std::uint64_t received_before = socket.bytes_received;
   const PumpResult result = pump_in(socket, counters_);
-  lane.end_in(*socket.stream, socket.bytes_received != received_before);
+  const bool gave = socket.bytes_received != received_before;
+  lane.end_in(*socket.stream, gave);
+  if (gave) lane.wake_sleepers();
   return result;
 }
 

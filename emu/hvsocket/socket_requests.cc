@@ -275,6 +275,7 @@ int SocketRequests::shutdown(Socket& socket, int a, int how) {
   }
   if ((added & proto::kEndedLocalRead) != 0) {
     ::shutdown(a, SHUT_RD);
+    if (socket.lane != nullptr) socket.lane->show_end();
     sockets_.tell_of_shut_read(socket);
   }
   sockets_.queue(socket);

@@ -134,6 +134,7 @@ class CarrierSends {
 enum LaneInFlags : std::uint32_t {
   kLaneCarrierHolds = 1,  // the pump put bytes into the carrier that may be unread
   kLaneWatched = 2,       // the daemon looks every millisecond
+  kLaneEnded = 4,         // the carrier is shut: it has the answer, behind its bytes. Never cleared
 };
 
 // One end of a connection. 128 bytes: one cache line a direction.
@@ -144,34 +145,36 @@ enum LaneInFlags : std::uint32_t {
 //       16     4  in_flags      * LaneInFlags
 //       20     4  in_turns      programs: counts their turns
 //       24     4  in_error      programs: the ring is nonsense; the daemon ends the connection
-//       28     4  (reserved)    0
+//       28     4  sleepers      * 1: readers may sleep on this word (a futex); who wakes them stores 0
 //       32     8  bytes_in      programs: received past the pump
 //       40    24  (reserved)    0
 //       64     8  out_gate      * programs and daemon
 //       72     8  carrier_sends * CarrierSends
 //       80     4  raw           * not 0: others may write into the carrier without counting
-//       84     4  (reserved)    0
+//       84     4  out_sleepers  * 1: writers may sleep on this word until there is room
 //       88     4  out_error     programs
 //       92     4  cpu           * programs: where the last turn ran, plus 1; 0: unknown
 //       96     8  bytes_out     programs: sent past the pump
-//      104    24  (reserved)    0
+//      104     4  room_wanted   daemon: 1: it waits for room, or looks whether it has to
+//      108    20  (reserved)    0
 struct Lane {
   std::uint64_t in_gate;
   std::uint64_t position;
   std::uint32_t in_flags;
   std::uint32_t in_turns;
   std::uint32_t in_error;
-  std::uint32_t reserved_28;
+  std::uint32_t sleepers;
   std::uint64_t bytes_in;
   std::array<std::uint64_t, 3> reserved_40;
   std::uint64_t out_gate;
   std::uint64_t carrier_sends;
   std::uint32_t raw;
-  std::uint32_t reserved_84;
+  std::uint32_t out_sleepers;
   std::uint32_t out_error;
   std::uint32_t cpu;
   std::uint64_t bytes_out;
-  std::array<std::uint64_t, 3> reserved_104;
+  std::uint32_t room_wanted;
+  std::array<std::uint32_t, 5> reserved_108;
 };
 static_assert(sizeof(Lane) == 128);
 static_assert(offsetof(Lane, out_gate) == 64 && offsetof(Lane, bytes_out) == 96);

@@ -1,0 +1,249 @@
+// DirectEnd: the receiving half.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <span>
+
+#include "ringbuf/whole_packet.h"
+#include "shim/direct.h"
+#include "shim/lane_sleep.h"
+#include "shim/real.h"
+#include "shim/spin.h"
+
+namespace vmbus::shim {
+namespace {
+
+using ring::SharedCell;
+
+constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
+
+std::uint32_t used_bytes(const ring::RingMemory& ring) {
+  const auto indices = ring::load_indices(ring);
+  return indices ? ring::distance(indices->read_index, indices->write_index, ring.data_bytes()) : 0;
+}
+
+}  // namespace
+
+long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
+  real::cancellation_point();
+  const bool peeks = (flags & MSG_PEEK) != 0;
+  // All or nothing: what has to wait for more in the middle, a signal and a time limit must be able to
+  // end as the kernel does.
+  if ((flags & MSG_WAITALL) != 0 && wait != Wait::kNo && (peeks || !holds_all(to.bytes))) {
+    cool();
+    return kThroughCarrier;
+  }
+  if (peeks) wait = Wait::kNo;
+  if (to.count == 1 && flags == 0) {
+    if (const long count = receive_whole(*to.parts); count > 0) return count;
+  }
+  while (true) {
+    // Judged before the gate is taken: the kernel may have to fetch the buffers' pages.
+    const std::size_t there = std::min<std::size_t>(to.bytes, used_bytes(in_));
+    if (!may_touch(to, there, Access::kWrite)) {
+      cool();
+      return kThroughCarrier;
+    }
+    HeldGate held;
+    if (!take(lane_->in_gate, &held)) return kThroughCarrier;
+    InTurn turn;
+    const long count = receive_turn(to, there, flags, wait, &turn);
+    give(held, turn);
+    if (count != 0) return count;
+    if (turn.spins && !spin_for_data()) return kWouldWait;
+    if (!turn.sleeps) continue;
+    if (const long ended = sleep_for_data(); ended != 0) return ended;
+  }
+}
+
+long DirectEnd::receive_whole(const iovec& to) {
+  HeldGate held;
+  if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() ||
+      !knows_range(to.iov_base, to.iov_len, Access::kWrite) || !take(lane_->in_gate, &held)) {
+    return 0;
+  }
+  InTurn turn;
+  ring::WholePacket packet;
+  if ((SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) == 0) {
+    packet = ring::read_whole_packet(in_, proto::load_position(*lane_),
+                                     {static_cast<std::byte*>(to.iov_base), to.iov_len},
+                                     one_packet_);
+  }
+  if (packet.data_bytes != 0) {
+    // SYNC(lane.position): as in receive_turn().
+    proto::store_position(*lane_, packet.after);
+    turn.wakes_writer = ring::release_room(in_, packet.before, packet.after.index);
+    count_received(packet.data_bytes);
+    stay_warm(&turn);
+  }
+  give(held, turn);
+  return packet.data_bytes;
+}
+
+void DirectEnd::count_received(std::size_t bytes) const {
+  const SharedCell<std::uint64_t> total(lane_->bytes_in);
+  total.store_relaxed(total.load_relaxed() + bytes);
+}
+
+// With the gate held: a result; or 0, and `turn` says what comes next.
+long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait,
+                             InTurn* turn) {
+  if (const long count = receive_from_carrier(to, flags); count != 0) return count;
+  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  if (!reader) return report_error(lane_->in_error, turn);
+  const auto count = read_parts(*reader, to, limit, flags);
+  if (!count) return report_error(lane_->in_error, turn);
+  if (*count != 0 && (flags & MSG_PEEK) != 0) return static_cast<long>(*count);
+  if (*count != 0) {
+    // SYNC(lane.position): before read_index moves; pairs with LaneEnd::catch_up().
+    proto::store_position(*lane_, reader->position());
+    turn->wakes_writer = reader->commit();
+    count_received(*count);
+    stay_warm(turn);
+    return static_cast<long>(*count);
+  }
+  if (reader->at_fin()) {  // the daemon's to consume
+    in_.interrupt_mask().store_seq_cst(0);
+    turn->needs_look = true;
+    return kThroughCarrier;
+  }
+  const auto has_data = reader->has_data();
+  if (has_data && *has_data) {  // came after the buffers were judged
+    turn->again = true;
+    return 0;
+  }
+  return find_nothing(*reader, wait, turn);
+}
+
+// SYNC(lane.sleepers): stored before the last look; pairs with signal_peer() and
+// LaneEnd::wake_sleepers().
+long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
+  if (wait == Wait::kSpin) {
+    if (!is_spin_worth_it(area_, index_)) return kWouldWait;
+    if (!may_block_ && real::is_nonblocking(fd_)) return kWouldWait;
+    may_block_ = true;
+    stay_warm(turn);
+    turn->spins = true;
+    return 0;
+  }
+  if (wait == Wait::kSleep) SharedCell(lane_->sleepers).store_seq_cst(1);
+  const auto asleep = reader.prepare_to_sleep();
+  if (!asleep) return report_error(lane_->in_error, turn);
+  turn->again = !*asleep;
+  turn->sleeps = *asleep && wait == Wait::kSleep;
+  return *asleep && wait == Wait::kNo ? kThroughCarrier : 0;
+}
+
+bool DirectEnd::holds_all(std::size_t bytes) const {
+  return (SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) == 0 &&
+         static_cast<std::size_t>(readable_bytes()) >= bytes;
+}
+
+// What the pump put there comes first. 0: it is empty.
+long DirectEnd::receive_from_carrier(const Parts& to, int flags) const {
+  const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
+  if ((in_flags.load_relaxed() & kAskCarrier) == 0) return 0;
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(to.parts);
+  message.msg_iovlen = to.count;
+  const bool peeks = (flags & MSG_PEEK) != 0;
+  const long count = real::call(SYS_recvmsg, fd_, &message, MSG_DONTWAIT | (peeks ? MSG_PEEK : 0));
+  // Less than was asked for proves nothing: a bad buffer behind a good one ends a receive early, too.
+  if (count == -EAGAIN) in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
+  if (count > 0) return count;
+  return count == -EAGAIN ? 0 : kThroughCarrier;  // the end, or a bad buffer: the kernel says it
+}
+
+Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reader, const Parts& to,
+                                                           std::size_t limit, int flags) const {
+  const bool one_packet = one_packet_ && (flags & MSG_WAITALL) == 0;
+  Cursor cursor(to, 0);
+  std::size_t done = 0;
+  while (done < limit) {
+    const std::span<std::byte> piece = cursor.piece();
+    const auto count = reader.read(piece.first(std::min(piece.size(), limit - done)), one_packet);
+    if (!count && done == 0) return count;
+    if (!count || *count == 0) break;
+    cursor.advance(*count);
+    done += *count;
+    if (one_packet && reader.position().taken_bytes == 0) break;
+  }
+  return done;
+}
+
+// The mask is set while nobody tells us: the daemon watches.
+void DirectEnd::stay_warm(InTurn* turn) const {
+  const SharedCell<std::uint32_t> turns(lane_->in_turns);
+  turns.store_relaxed(turns.load_relaxed() + 1);
+  note_cpu(*lane_);
+  const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
+  if ((in_flags.load_relaxed() & proto::kLaneWatched) == 0) {
+    in_flags.fetch_or(proto::kLaneWatched);
+    turn->needs_look = true;
+  }
+  if (in_.interrupt_mask().load_relaxed() == 0) in_.interrupt_mask().store_relaxed(1);
+}
+
+// Until there is something in the ring or the carrier, or nobody may work the ring any more. A
+// descriptor that became O_NONBLOCK since it was last asked costs its caller the first looks.
+bool DirectEnd::spin_for_data() {
+  const std::uint32_t seen = in_.read_index().load_relaxed();
+  const auto is_ready = [&] {
+    return in_.write_index().load_acquire() != seen ||
+           (SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) != 0 ||
+           (proto::Gate(lane_->in_gate).low_half() & proto::kGateClosed) != 0;
+  };
+  bool found = spin_until(is_ready, 0);
+  if (!found) {
+    may_block_ = !real::is_nonblocking(fd_);
+    found = may_block_ && spin_until(is_ready, spin_limit_ns());
+  }
+  note_spin(found);
+  return found;
+}
+
+bool DirectEnd::may_sleep() {
+  may_block_ = !real::is_nonblocking(fd_);
+  return may_block_ && may_sleep_on_lane(fd_, SO_RCVTIMEO);
+}
+
+// 0: look again.
+long DirectEnd::sleep_for_data() {
+  switch (sleep_on_lane(lane_->sleepers, kReaderSleepNs)) {
+    case Slept::kWoken:
+      return 0;
+    case Slept::kInterrupted:
+      return -EINTR;
+    case Slept::kNever:
+      return kThroughCarrier;
+    case Slept::kLongEnough:
+      break;
+  }
+  char byte = 0;
+  const long result =
+      real::call(SYS_recvfrom, fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT, nullptr, nullptr);
+  return result == -EAGAIN ? 0 : kThroughCarrier;
+}
+
+void DirectEnd::cool() const {
+  HeldGate held;
+  if (in_.interrupt_mask().load_relaxed() == 0 || !take(lane_->in_gate, &held)) return;
+  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  InTurn turn{.needs_look = !reader.ok()};
+  if (reader.ok()) {
+    const auto asleep = reader->prepare_to_sleep();
+    turn.needs_look = !asleep.ok() || !*asleep;
+  }
+  give(held, turn);
+}
+
+long DirectEnd::readable_bytes() const {
+  HeldGate held;
+  if (!take(lane_->in_gate, &held)) return 0;
+  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  const long bytes = reader.ok() ? static_cast<long>(reader->readable_bytes()) : 0;
+  give(held, {});
+  return bytes;
+}
+
+}  // namespace vmbus::shim

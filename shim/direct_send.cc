@@ -1,0 +1,137 @@
+// DirectEnd: the sending half.
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "ringbuf/pipe_writer.h"
+#include "ringbuf/whole_packet.h"
+#include "shim/direct.h"
+#include "shim/real.h"
+#include "shim/spin.h"
+
+namespace vmbus::shim {
+namespace {
+
+using ring::SharedCell;
+
+constexpr std::size_t kTurnBytes = 64 * 1024;  // written with the gate held once
+constexpr std::size_t kSpans = 16;
+
+bool is_queue_empty(int fd) {
+  int queued = 0;
+  return real::call(SYS_ioctl, fd, SIOCOUTQ, &queued) == 0 && queued == 0;
+}
+
+}  // namespace
+
+DirectEnd::Sent DirectEnd::send(const Parts& from, bool may_wait) {
+  real::cancellation_point();
+  note_send();
+  if (from.count == 1 && from.bytes <= packet_bytes_ && send_whole(*from.parts)) return {from.bytes};
+  std::size_t sent = 0;
+  while (sent < from.bytes) {
+    const long count = write_turn(from, sent);
+    if (count > 0) sent += static_cast<std::size_t>(count);
+    if (count > 0) continue;
+    const bool full = count == 0;
+    if (!full || !may_wait || real::is_nonblocking(fd_)) break;
+    if (is_spin_worth_it(area_, index_) && spin_for_room()) continue;
+    const Slept slept = sleep_for_room();
+    if (slept == Slept::kInterrupted) return {sent, true};
+    if (slept != Slept::kWoken) break;
+  }
+  return {sent};
+}
+
+bool DirectEnd::send_whole(const iovec& from) {
+  HeldGate held;
+  if (!may_touch(from.iov_base, from.iov_len, Access::kRead) || !take(lane_->out_gate, &held)) {
+    return false;
+  }
+  auto written = ring::WholeWrite::kNo;
+  if (sends().none() && SharedCell(lane_->raw).load_relaxed() == 0) {
+    written = ring::write_whole_packet(
+        out_, {static_cast<const std::byte*>(from.iov_base), from.iov_len});
+  }
+  if (written != ring::WholeWrite::kNo) count_sent(from.iov_len);
+  give(held, {.wakes_reader = written == ring::WholeWrite::kYesSignal});
+  return written != ring::WholeWrite::kNo;
+}
+
+void DirectEnd::count_sent(std::size_t bytes) const {
+  const SharedCell<std::uint64_t> total(lane_->bytes_out);
+  total.store_relaxed(total.load_relaxed() + bytes);
+  note_cpu(*lane_);
+}
+
+// kWoken: there is room, or there may be.
+// SYNC(lane.sleepers): stored before the last look; pairs with wake_writer() and
+// LaneEnd::wake_writers().
+Slept DirectEnd::sleep_for_room() {
+  if (!may_sleep_on_lane(fd_, SO_SNDTIMEO)) return Slept::kNever;
+  HeldGate held;
+  if (!take(lane_->out_gate, &held)) return Slept::kNever;
+  const std::uint32_t seen = out_.read_index().load_relaxed();
+  SharedCell(lane_->out_sleepers).store_seq_cst(1);
+  auto writer = ring::PipeWriter::resume(out_);
+  const auto has_room = writer ? writer->request_room(out_.data_bytes() / 2)
+                               : Result<bool, ring::RingError>(Failure{writer.error()});
+  give(held, {});
+  if (!has_room) return Slept::kNever;  // the next turn reports it
+  if (*has_room) return Slept::kWoken;
+  const Slept slept = sleep_on_lane(lane_->out_sleepers, kWriterSleepNs);
+  const bool moves = out_.read_index().load_relaxed() != seen;
+  return slept == Slept::kLongEnough && moves ? Slept::kWoken : slept;
+}
+
+// Until the peer has read something, or nobody may work the ring any more.
+bool DirectEnd::spin_for_room() const {
+  const std::uint32_t seen = out_.read_index().load_relaxed();
+  const bool has_room = spin_until(
+      [&] {
+        return out_.read_index().load_acquire() != seen ||
+               (proto::Gate(lane_->out_gate).low_half() & proto::kGateClosed) != 0;
+      },
+      spin_limit_ns());
+  note_spin(has_room);
+  return has_room;
+}
+
+// Nothing of this end is on its way in the carrier. With the out gate held.
+bool DirectEnd::may_write() const {
+  const auto is_empty = [this] { return is_queue_empty(fd_); };
+  if (!sends().none()) sends().clean(is_empty);
+  return sends().none() && (SharedCell(lane_->raw).load_relaxed() == 0 || is_empty());
+}
+
+// A count; 0: the ring is full; kThroughCarrier: it must not be written now.
+long DirectEnd::write_turn(const Parts& from, std::size_t skip) {
+  const std::size_t wanted = std::min(from.bytes - skip, kTurnBytes);
+  if (!may_touch(from, skip + wanted, Access::kRead)) return kThroughCarrier;
+  HeldGate held;
+  if (!take(lane_->out_gate, &held)) return kThroughCarrier;
+  InTurn turn;
+  const long count = may_write() ? write_packets(from, skip, wanted, &turn) : kThroughCarrier;
+  give(held, turn);
+  return count;
+}
+
+long DirectEnd::write_packets(const Parts& from, std::size_t skip, std::size_t wanted,
+                              InTurn* turn) const {
+  auto writer = ring::PipeWriter::resume(out_);
+  if (!writer) return report_error(lane_->out_error, turn);
+  std::array<ring::Span, kSpans> spans;
+  const auto batch = writer->prepare_batch(packet_bytes_, wanted, spans);
+  if (!batch) return report_error(lane_->out_error, turn);
+  Cursor(from, skip).copy_into(std::span(spans).first(batch->span_count));
+  writer->finish_batch(batch->bytes);
+  turn->wakes_reader = writer->commit();
+  count_sent(batch->bytes);
+  return static_cast<long>(batch->bytes);
+}
+
+}  // namespace vmbus::shim

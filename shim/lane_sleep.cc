@@ -1,0 +1,69 @@
+#include "shim/lane_sleep.h"
+
+#include <linux/futex.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include <atomic>
+
+#include "shim/real.h"
+#include "shim/spin.h"
+
+#ifndef SYS_futex_waitv  // Linux 5.16
+#define SYS_futex_waitv 449
+#endif
+
+namespace vmbus::shim {
+namespace {
+
+// struct futex_waitv, which libc's headers have from Linux 5.16 on.
+struct Waiter {
+  std::uint64_t value;
+  std::uint64_t address;
+  std::uint32_t flags;
+  std::uint32_t reserved;
+};
+constexpr std::uint32_t kWord32 = 2;  // FUTEX_32; shared between processes
+
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+
+constinit std::atomic<bool> g_cannot{false};
+
+}  // namespace
+
+bool may_sleep_on_lane(int fd, int option) {
+  if (g_cannot.load(std::memory_order_relaxed)) return false;
+  timeval limit{};
+  socklen_t length = sizeof limit;
+  const long result =
+      real::call(SYS_getsockopt, fd, SOL_SOCKET, option, &limit, &length);
+  return result == 0 && limit.tv_sec == 0 && limit.tv_usec == 0;
+}
+
+Slept sleep_on_lane(std::uint32_t& word, std::int64_t limit_ns) {
+  const Waiter waiter{1, reinterpret_cast<std::uintptr_t>(&word), kWord32, 0};
+  const std::int64_t end = monotonic_ns() + limit_ns;
+  const timespec until{end / kSecondNs, end % kSecondNs};
+  const long result =
+      real::blocking(SYS_futex_waitv, &waiter, 1, 0, &until, CLOCK_MONOTONIC);
+  switch (result) {
+    case -ETIMEDOUT:
+      return Slept::kLongEnough;
+    case -EINTR:
+      return Slept::kInterrupted;
+    case -ENOSYS:
+    case -EPERM:
+    case -EACCES:
+      g_cannot.store(true, std::memory_order_relaxed);
+      return Slept::kNever;
+    default:  // woken, or the word had changed
+      return Slept::kWoken;
+  }
+}
+
+long wake_from_lane(std::uint32_t& word) {
+  return real::call(SYS_futex, &word, FUTEX_WAKE, 0x7FFFFFFF);
+}
+
+}  // namespace vmbus::shim
