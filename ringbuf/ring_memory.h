@@ -69,6 +69,12 @@ class RingMemory {
     store_once(data_ + index, value);
   }
 
+  // For as many bytes as are left before the ring wraps.
+  std::byte* span_at(std::uint32_t index) const {
+    assert(index < data_bytes_);
+    return data_ + index;
+  }
+
   SplitSpan split(std::uint32_t index, std::uint32_t bytes) const {
     assert(index < data_bytes_ && bytes <= data_bytes_);
     const std::uint32_t until_wrap = data_bytes_ - index;

@@ -27,6 +27,16 @@ enum class WholeWrite : std::uint8_t {
   kYesSignal  // and the reader must be signalled
 };
 
+// The words of lay_out_pipe_packet().
+constexpr std::uint64_t whole_packet_descriptor(std::uint32_t payload_bytes) {
+  const std::uint64_t length8 = (kPipePayloadOffset + align8(payload_bytes)) / kWordBytes;
+  return static_cast<std::uint64_t>(PacketType::kDataInBand) |
+         std::uint64_t{kDescriptorBytes / kWordBytes} << 16 | length8 << 32;
+}
+constexpr std::uint64_t whole_packet_header(std::uint32_t payload_bytes) {
+  return static_cast<std::uint64_t>(PipePacketType::kData) | std::uint64_t{payload_bytes} << 32;
+}
+
 // REQUIRES: not empty, at most max_stream_payload_bytes().
 inline WholeWrite write_whole_packet(const RingMemory& memory, std::span<const std::byte> data) {
   const std::uint32_t size = memory.data_bytes();
@@ -39,8 +49,13 @@ inline WholeWrite write_whole_packet(const RingMemory& memory, std::span<const s
       free_bytes(start, read_index, size) < bytes + kFinBytes) {
     return WholeWrite::kNo;
   }
-  lay_out_pipe_packet(memory, start, payload);
-  std::memcpy(memory.split(start + kPipePayloadOffset, payload).first.data, data.data(), payload);
+  const std::uint32_t trailer = start + bytes - kTrailerBytes;
+  memory.store_word(start, whole_packet_descriptor(payload));
+  memory.store_word(start + kWordBytes, 0);
+  memory.store_word(start + kDescriptorBytes, whole_packet_header(payload));
+  memory.store_word(trailer - kWordBytes, 0);  // the padding, before the data
+  memory.store_word(trailer, std::bit_cast<std::uint64_t>(Trailer{0, start}));
+  std::memcpy(memory.span_at(start + kPipePayloadOffset), data.data(), payload);
   // SYNC(ring.publish), SYNC(ring.wake): as in RingWriter::publish_staged() and
   // reader_must_be_signalled(), for a batch of one packet.
   memory.write_index().store_seq_cst(memory.advance(start, bytes));
@@ -69,22 +84,18 @@ inline WholePacket read_whole_packet(const RingMemory& memory, ReadPosition posi
   }
   const std::uint32_t contiguous = std::min(distance(start, write_index, size), size - start);
   if (contiguous < kPipeOverheadBytes) return {};
-  // The words that say what packet it is: type and offset, length and flags.
-  constexpr std::uint64_t kInBand = static_cast<std::uint64_t>(PacketType::kDataInBand) |
-                                    (std::uint64_t{kDescriptorBytes / kWordBytes} << 16);
   const std::uint64_t descriptor = memory.load_word(start);
-  const auto header = std::bit_cast<PipeHeader>(memory.load_word(start + kDescriptorBytes));
-  const std::uint32_t payload = header.length;
+  const std::uint64_t header = memory.load_word(start + kDescriptorBytes);
+  const auto payload = static_cast<std::uint32_t>(header >> 32);
   if (payload == 0 || payload > to.size() || payload > kMaxPipePayloadBytes) return {};
   const std::uint32_t bytes = pipe_packet_bytes(payload);
-  const std::uint64_t length8 = (bytes - kTrailerBytes) / kWordBytes;
-  if (descriptor != (kInBand | length8 << 32) || bytes > contiguous ||
-      header.type != static_cast<std::uint32_t>(PipePacketType::kData)) {
+  if (descriptor != whole_packet_descriptor(payload) || header != whole_packet_header(payload) ||
+      bytes > contiguous) {
     return {};
   }
   const std::uint32_t after = memory.advance(start, bytes);
   if (payload < to.size() && !one_packet && after != write_index) return {};
-  std::memcpy(to.data(), memory.split(start + kPipePayloadOffset, payload).first.data, payload);
+  std::memcpy(to.data(), memory.span_at(start + kPipePayloadOffset), payload);
   return {payload, start, {after, 0}};
 }
 

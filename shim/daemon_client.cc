@@ -16,6 +16,7 @@
 #include "shim/daemon_start.h"
 #include "shim/environment.h"
 #include "shim/fork.h"
+#include "shim/known_epoch.h"
 #include "shim/raw_log.h"
 #include "shim/real.h"
 
@@ -58,6 +59,7 @@ int map_table(int memfd, std::uint8_t bus, std::uint64_t bus_id) {
   g_buses[bus].id = bus_id;
   g_buses[bus].table.store(reinterpret_cast<const std::byte*>(mapped), std::memory_order_release);
   g_current_bus.store(bus, std::memory_order_release);
+  forget_known_ends();
   return 0;
 }
 
@@ -71,6 +73,7 @@ int enter_bus(std::uint64_t bus_id, int memfd) {
     }
     if (g_buses[bus].id == bus_id) {
       g_current_bus.store(number, std::memory_order_release);
+      forget_known_ends();
       return 0;
     }
   }

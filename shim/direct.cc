@@ -101,15 +101,27 @@ bool DirectEnd::take_awaited(const Gate& gate, std::uint64_t& word) const {
   return false;
 }
 
-void DirectEnd::give(HeldGate& held, const InTurn& turn) const {
+void DirectEnd::give(HeldGate& held, InTurn turn) const {
   const std::uint32_t asked = Gate(*held.word).give(generation_, client_);
   if ((asked & proto::kGateAwaited) != 0) {
     real::call(SYS_futex, held.word, FUTEX_WAKE, 0x7FFFFFFF);
   }
+  turn.needs_look |= (asked & proto::kGateWanted) != 0;
+  tell(turn);
+  held.signals.restore();
+}
+
+void DirectEnd::finish_turn(std::uint64_t& word, bool is_given, const InTurn& turn) const {
+  if (is_given) return tell(turn);
+  HeldGate held;
+  held.word = &word;
+  give(held, turn);
+}
+
+void DirectEnd::tell(const InTurn& turn) const {
   if (turn.wakes_reader) wake_reader();
   if (turn.wakes_writer) wake_writer();
-  if (turn.needs_look || (asked & proto::kGateWanted) != 0) ring_look(index_);
-  held.signals.restore();
+  if (turn.needs_look) ring_look(index_);
 }
 
 void DirectEnd::ring_look(std::uint32_t lane) const {

@@ -35,11 +35,11 @@ inline constexpr long kWouldWait = -5002;
 
 class DirectEnd {
  public:
-  // How a receive ends that finds nothing.
+  // How a call waits that finds nothing, or no room. A receive ends
   enum class Wait : unsigned char {
-    kNo,     // the next bytes go to the carrier: kThroughCarrier
+    kNo,     // at once, and the next bytes go to the carrier: kThroughCarrier
     kSpin,   // after a spin, if one is worth it: kWouldWait
-    kSleep,  // it sleeps on the lane until it has an answer
+    kSleep,  // when it has an answer: it sleeps on the lane
   };
 
   DirectEnd() = default;
@@ -59,8 +59,14 @@ class DirectEnd {
     std::size_t bytes;         // in the ring now
     bool interrupted = false;  // by a signal: the call ends
   };
-  // What is left goes through the carrier. `may_wait`: it may wait a while for room.
-  Sent send(const Parts& from, bool may_wait);
+  // Goes on behind `sent`. What is then left goes through the carrier. kSpin and kSleep: it waits a while
+  // for room, a sleep after the spin.
+  Sent send(const Parts& from, std::size_t sent, Wait wait);
+
+  // The short way, for one packet of a program that handles no signals. 0, false: nothing was done; go the
+  // long one.
+  long receive_whole(void* buffer, std::size_t bytes) const;
+  bool send_whole(const void* buffer, std::size_t bytes) const;
 
   // Around what the program sends in the kernel.
   void begin_carrier_send() const { sends().begin(); }
@@ -95,7 +101,10 @@ class DirectEnd {
   bool take_awaited(const proto::Gate& gate, std::uint64_t& word) const;
   // Also rings what `turn` says. Signals come through only then: a handler may end the program, or
   // never come back here.
-  void give(HeldGate& held, const InTurn& turn) const;
+  void give(HeldGate& held, InTurn turn) const;
+  // After the short way.
+  void finish_turn(std::uint64_t& word, bool is_given, const InTurn& turn) const;
+  void tell(const InTurn& turn) const;
   void ring_look(std::uint32_t lane) const;
   void wake_reader() const;
   void wake_writer() const;
@@ -111,15 +120,12 @@ class DirectEnd {
   void stay_warm(InTurn* turn) const;
   bool holds_all(std::size_t bytes) const;
 
-  // The short way for one small packet. False, 0: nothing was done, go the long one.
-  bool send_whole(const iovec& from);
-  long receive_whole(const iovec& to);
-
   long write_turn(const Parts& from, std::size_t skip);
   long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, InTurn* turn) const;
   bool spin_for_room() const;
   void count_sent(std::size_t bytes) const;
   void count_received(std::size_t bytes) const;
+  Slept wait_for_room(Wait wait);
   Slept sleep_for_room();
 
   int fd_ = -1;

@@ -1,17 +1,24 @@
 // What this thread found out about its last few sockets, so that a data call on one of them need not
 // copy and judge the endpoint's entry again. What is remembered holds while the entry's sequence, the
-// descriptor's table entry and this process's number as an owner of gates are what they were.
+// descriptor's table entry, this process's number as an owner of gates, and what forget_known_ends()
+// speaks of are what they were.
 //
 // Handlers    A place that a call uses is not taken by a handler that interrupts it; a handler that
 //             leaves by siglongjmp leaves it used for good, and its socket to the long way.
 #ifndef VMBUS_SHIM_DIRECT_CACHE_H_
 #define VMBUS_SHIM_DIRECT_CACHE_H_
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "emu/protocol/endpoint_table.h"
+#include "ringbuf/shared_word.h"
+#include "shim/daemon_client.h"
 #include "shim/direct.h"
 #include "shim/fd_table.h"
+#include "shim/fork.h"
+#include "shim/real.h"
 
 namespace vmbus::shim {
 
@@ -20,16 +27,54 @@ struct KnownEnd {
   bool is_used = false;
   bool receives = false;  // a plain receive, or send, of some bytes has nothing to be refused for
   bool sends = false;
-  FdEntry entry{};
   std::uint32_t sequence = 0;
+  std::uint32_t epoch = 0;
   const proto::Endpoint* shared = nullptr;
+  const std::atomic<std::uint64_t>* slot = nullptr;  // of the table of descriptors
+  std::uint64_t entry = 0;                           // what is in it
+  std::uint64_t asked_at = 0;  // ticks: when the daemon was last seen alive
   DirectEnd end;
+
+  // The mapping is read-only and the access a load: const_cast serves SharedWord's type alone.
+  bool is_current() {
+    auto& shared_sequence = const_cast<proto::Endpoint*>(shared)->sequence;
+    return slot->load(std::memory_order_acquire) == entry &&
+           ring::SharedWord(shared_sequence).load_acquire() == sequence && is_in_epoch() &&
+           end.client() == gate_owner() && has_daemon();
+  }
+
+ private:
+  bool is_in_epoch() const;
+  bool has_daemon() {
+    if (real::ticks() - asked_at < real::kTicksOfALook) return true;
+    asked_at = real::ticks();
+    return is_daemon_alive();
+  }
 };
+
+inline constexpr std::size_t kKnownEnds = 4;
+extern constinit thread_local std::array<KnownEnd, kKnownEnds> t_known_ends;
+extern constinit std::atomic<std::uint32_t> g_known_epoch;
+
+inline bool KnownEnd::is_in_epoch() const {
+  return g_known_epoch.load(std::memory_order_relaxed) == epoch;
+}
 
 // A thread's place for `fd`, for the length of one call.
 class KnownEndUse {
  public:
-  explicit KnownEndUse(int fd);
+  explicit KnownEndUse(int fd) {
+    KnownEnd& known = t_known_ends[static_cast<unsigned>(fd) % kKnownEnds];
+    if (known.fd != fd || known.is_used) return;
+    known.is_used = true;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    // A handler may have been here in between.
+    if (known.fd == fd && known.is_current()) {
+      known_ = &known;
+    } else {
+      known.is_used = false;
+    }
+  }
   ~KnownEndUse() {
     if (known_ != nullptr) known_->is_used = false;
   }

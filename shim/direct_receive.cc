@@ -34,9 +34,6 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
     return kThroughCarrier;
   }
   if (peeks) wait = Wait::kNo;
-  if (to.count == 1 && flags == 0) {
-    if (const long count = receive_whole(*to.parts); count > 0) return count;
-  }
   while (true) {
     // Judged before the gate is taken: the kernel may have to fetch the buffers' pages.
     const std::size_t there = std::min<std::size_t>(to.bytes, used_bytes(in_));
@@ -56,18 +53,19 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
   }
 }
 
-long DirectEnd::receive_whole(const iovec& to) {
-  HeldGate held;
-  if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() ||
-      !knows_range(to.iov_base, to.iov_len, Access::kWrite) || !take(lane_->in_gate, &held)) {
+long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
+  if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() || handles_signals() ||
+      !knows_range(buffer, bytes, Access::kWrite)) {
     return 0;
   }
+  real::cancellation_point();
+  const proto::Gate gate(lane_->in_gate);
+  if (!gate.try_take(generation_, client_)) return 0;
   InTurn turn;
   ring::WholePacket packet;
   if ((SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) == 0) {
     packet = ring::read_whole_packet(in_, proto::load_position(*lane_),
-                                     {static_cast<std::byte*>(to.iov_base), to.iov_len},
-                                     one_packet_);
+                                     {static_cast<std::byte*>(buffer), bytes}, one_packet_);
   }
   if (packet.data_bytes != 0) {
     // SYNC(lane.position): as in receive_turn().
@@ -76,7 +74,10 @@ long DirectEnd::receive_whole(const iovec& to) {
     count_received(packet.data_bytes);
     stay_warm(&turn);
   }
-  give(held, turn);
+  const bool is_given = gate.try_give(generation_, client_);
+  if (turn.wakes_writer || turn.needs_look || !is_given) {
+    finish_turn(lane_->in_gate, is_given, turn);
+  }
   return packet.data_bytes;
 }
 

@@ -28,37 +28,44 @@ bool is_queue_empty(int fd) {
 
 }  // namespace
 
-DirectEnd::Sent DirectEnd::send(const Parts& from, bool may_wait) {
+DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) {
   real::cancellation_point();
   note_send();
-  if (from.count == 1 && from.bytes <= packet_bytes_ && send_whole(*from.parts)) return {from.bytes};
-  std::size_t sent = 0;
   while (sent < from.bytes) {
     const long count = write_turn(from, sent);
     if (count > 0) sent += static_cast<std::size_t>(count);
     if (count > 0) continue;
-    const bool full = count == 0;
-    if (!full || !may_wait || real::is_nonblocking(fd_)) break;
-    if (is_spin_worth_it(area_, index_) && spin_for_room()) continue;
-    const Slept slept = sleep_for_room();
+    const Slept slept = count == 0 ? wait_for_room(wait) : Slept::kNever;
     if (slept == Slept::kInterrupted) return {sent, true};
     if (slept != Slept::kWoken) break;
   }
   return {sent};
 }
 
-bool DirectEnd::send_whole(const iovec& from) {
-  HeldGate held;
-  if (!may_touch(from.iov_base, from.iov_len, Access::kRead) || !take(lane_->out_gate, &held)) {
+// kWoken: there is room, or there may be.
+Slept DirectEnd::wait_for_room(Wait wait) {
+  if (wait == Wait::kNo) return Slept::kNever;
+  if (is_spin_worth_it(area_, index_) && !real::is_nonblocking(fd_) && spin_for_room()) {
+    return Slept::kWoken;
+  }
+  return wait == Wait::kSleep ? sleep_for_room() : Slept::kNever;
+}
+
+bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) const {
+  if (bytes > packet_bytes_ || handles_signals() || !knows_range(buffer, bytes, Access::kRead)) {
     return false;
   }
+  real::cancellation_point();
+  const proto::Gate gate(lane_->out_gate);
+  if (!gate.try_take(generation_, client_)) return false;
   auto written = ring::WholeWrite::kNo;
   if (sends().none() && SharedCell(lane_->raw).load_relaxed() == 0) {
-    written = ring::write_whole_packet(
-        out_, {static_cast<const std::byte*>(from.iov_base), from.iov_len});
+    written = ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes});
   }
-  if (written != ring::WholeWrite::kNo) count_sent(from.iov_len);
-  give(held, {.wakes_reader = written == ring::WholeWrite::kYesSignal});
+  if (written != ring::WholeWrite::kNo) count_sent(bytes);
+  const bool signal = written == ring::WholeWrite::kYesSignal;
+  const bool is_given = gate.try_give(generation_, client_);
+  if (signal || !is_given) finish_turn(lane_->out_gate, is_given, {.wakes_reader = signal});
   return written != ring::WholeWrite::kNo;
 }
 
@@ -68,7 +75,6 @@ void DirectEnd::count_sent(std::size_t bytes) const {
   note_cpu(*lane_);
 }
 
-// kWoken: there is room, or there may be.
 // SYNC(lane.sleepers): stored before the last look; pairs with wake_writer() and
 // LaneEnd::wake_writers().
 Slept DirectEnd::sleep_for_room() {

@@ -82,6 +82,8 @@ class FdTable {
       if (entry.is_carrier()) use(static_cast<int>(fd), entry);
     }
   }
+  // Where `fd`'s entry stands, for good; null: nowhere yet.
+  const std::atomic<std::uint64_t>* slot_of(int fd) const { return slot(fd); }
   // Adds `flags` if the entry is still `entry`.
   void add_flags(int fd, FdEntry entry, std::uint8_t flags);
 

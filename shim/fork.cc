@@ -18,18 +18,7 @@ constexpr std::size_t kPageBytes = 4096;
 
 enum LockWord : std::uint32_t { kFree = 0, kHeld = 1, kHeldWithWaiters = 2 };
 
-// The wiped page. Zeros: a new process, the lock free, no connection of its own.
-struct ProcessPage {
-  std::atomic<std::int32_t> pid;
-  std::atomic<std::uint32_t> lock;
-  std::atomic<bool> owns_connection;
-  std::atomic<std::uint32_t> gate_owner;
-};
-static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
-
-constinit std::atomic<ProcessPage*> g_page{nullptr};
-
-ProcessPage& page() { return *g_page.load(std::memory_order_acquire); }
+ProcessPage& page() { return *g_process_page.load(std::memory_order_acquire); }
 
 void acquire(std::atomic<std::uint32_t>& lock) {
   std::uint32_t seen = kFree;
@@ -56,15 +45,17 @@ void begin_child() {
 
 }  // namespace
 
+constinit std::atomic<ProcessPage*> g_process_page{nullptr};
+
 int prepare_process() {
-  if (g_page.load(std::memory_order_acquire) != nullptr) return 0;
+  if (g_process_page.load(std::memory_order_acquire) != nullptr) return 0;
   const long mapped = real::call(SYS_mmap, nullptr, kPageBytes, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped < 0 && mapped >= -4095) return ENOMEM;
   auto* fresh = reinterpret_cast<ProcessPage*>(mapped);
   const long wiped = real::call(SYS_madvise, fresh, kPageBytes, MADV_WIPEONFORK);
   ProcessPage* expected = nullptr;
-  if (wiped != 0 || !g_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel)) {
+  if (wiped != 0 || !g_process_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel)) {
     real::call(SYS_munmap, fresh, kPageBytes);
     return static_cast<int>(-wiped);
   }
@@ -76,7 +67,7 @@ int prepare_process() {
 }
 
 bool owns_memory() {
-  if (g_page.load(std::memory_order_acquire) == nullptr) return true;
+  if (g_process_page.load(std::memory_order_acquire) == nullptr) return true;
   const std::int32_t known = page().pid.load(std::memory_order_relaxed);
   if (known == 0) note_pid();
   return known == 0 || known == real::call(SYS_getpid);
@@ -86,11 +77,6 @@ bool owns_connection() { return page().owns_connection.load(std::memory_order_re
 
 void set_owns_connection(bool owned) {
   page().owns_connection.store(owned, std::memory_order_relaxed);
-}
-
-std::uint32_t gate_owner() {
-  const ProcessPage* known = g_page.load(std::memory_order_acquire);
-  return known == nullptr ? 0 : known->gate_owner.load(std::memory_order_relaxed);
 }
 
 void set_gate_owner(std::uint32_t client) {

@@ -9,6 +9,7 @@
 #ifndef VMBUS_SHIM_FORK_H_
 #define VMBUS_SHIM_FORK_H_
 
+#include <atomic>
 #include <cstdint>
 
 namespace vmbus::shim {
@@ -25,8 +26,21 @@ bool owns_memory();
 bool owns_connection();
 void set_owns_connection(bool owned);
 
+// The wiped page. Zeros: a new process, the lock free, no connection of its own.
+struct ProcessPage {
+  std::atomic<std::int32_t> pid;
+  std::atomic<std::uint32_t> lock;
+  std::atomic<bool> owns_connection;
+  std::atomic<std::uint32_t> gate_owner;
+};
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+extern constinit std::atomic<ProcessPage*> g_process_page;
+
 // This process's number as an owner of gates (emu/protocol/lane.h); 0: it has none, or not yet. Lock-free.
-std::uint32_t gate_owner();
+inline std::uint32_t gate_owner() {
+  const ProcessPage* known = g_process_page.load(std::memory_order_acquire);
+  return known == nullptr ? 0 : known->gate_owner.load(std::memory_order_relaxed);
+}
 // REQUIRES: as set_owns_connection().
 void set_gate_owner(std::uint32_t client);
 

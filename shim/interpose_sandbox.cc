@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "shim/interpose.h"
+#include "shim/known_epoch.h"
 #include "shim/sandbox.h"
 
 namespace vmbus::shim {
@@ -16,7 +17,10 @@ constinit std::atomic<bool> g_sandboxed{false};
 }  // namespace
 
 bool is_sandboxed() { return g_sandboxed.load(std::memory_order_relaxed); }
-void note_sandbox() { g_sandboxed.store(true, std::memory_order_relaxed); }
+void note_sandbox() {
+  g_sandboxed.store(true, std::memory_order_relaxed);
+  forget_known_ends();
+}
 
 }  // namespace vmbus::shim
 

@@ -88,11 +88,13 @@ ssize_t pwritev64v2(int fd, const iovec* parts, int count, off64_t offset, int f
 }
 
 ssize_t send(int fd, const void* buffer, size_t length, int flags) {
-  return sendto(fd, buffer, length, flags, nullptr, 0);
+  const long result = Socket::send_to(fd, buffer, length, flags);
+  if (result != kNotOurs) return real::answer(result);
+  return real::answer(real::blocking(SYS_sendto, fd, buffer, length, flags, nullptr, 0));
 }
 
 ssize_t __send(int fd, const void* buffer, size_t length, int flags) {
-  return sendto(fd, buffer, length, flags, nullptr, 0);
+  return send(fd, buffer, length, flags);
 }
 
 ssize_t sendto(int fd, const void* buffer, size_t length, int flags, const sockaddr* address,

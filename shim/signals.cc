@@ -7,13 +7,9 @@
 #include "shim/real.h"
 
 namespace vmbus::shim {
-namespace {
 
 constinit std::atomic<bool> g_handles_signals{false};
 
-}  // namespace
-
-bool handles_signals() { return g_handles_signals.load(std::memory_order_relaxed); }
 void note_handler() { g_handles_signals.store(true, std::memory_order_relaxed); }
 
 void BlockedSignals::block() {

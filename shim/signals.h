@@ -6,11 +6,13 @@
 #ifndef VMBUS_SHIM_SIGNALS_H_
 #define VMBUS_SHIM_SIGNALS_H_
 
+#include <atomic>
 #include <cstdint>
 
 namespace vmbus::shim {
 
-bool handles_signals();
+extern constinit std::atomic<bool> g_handles_signals;
+inline bool handles_signals() { return g_handles_signals.load(std::memory_order_relaxed); }
 void note_handler();  // for good: libc, or the program by number, installed one
 
 class BlockedSignals {

@@ -135,8 +135,9 @@ class Socket {
   long receive_directly(const Parts& to, int flags, long tried) const;
   // What check_send() let pass.
   long send_directly(DirectEnd& direct, const Parts& from, int flags);
-  // After the ring took what it took.
-  long finish_send(const DirectEnd& direct, const Parts& from, DirectEnd::Sent sent, int flags);
+  // `sent` bytes are in the ring.
+  long wait_and_send(DirectEnd direct, const Parts& from, std::size_t sent, int flags);
+  long send_by_carrier(const DirectEnd& direct, const Parts& from, std::size_t sent, int flags);
   long send_remaining(const Parts& from, std::size_t skip, int flags);
   long transmit(const iovec* parts, std::size_t count, std::size_t bytes, int flags);
   // error_queue.cc

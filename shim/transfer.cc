@@ -157,9 +157,11 @@ long Socket::receive_from(int fd, void* buffer, std::size_t length, int flags) {
   long tried = 0;
   if (length != 0 && (flags & ~MSG_DONTWAIT) == 0) {
     const KnownEndUse known(fd);
-    const iovec whole{buffer, length};
-    const Wait wait = flags == 0 ? Wait::kSpin : Wait::kNo;
-    if (known.receives()) tried = known.end().receive({&whole, 1, length}, flags, wait);
+    if (known.receives()) {
+      if (const long count = known.end().receive_whole(buffer, length)) return count;
+      const iovec whole{buffer, length};
+      tried = known.end().receive({&whole, 1, length}, flags, flags == 0 ? Wait::kSpin : Wait::kNo);
+    }
     if (tried > 0) return tried;
   }
   Socket ours = hint(fd);
@@ -238,15 +240,12 @@ long Socket::send(const void* buffer, std::size_t length, int flags, bool has_ad
 }
 
 long Socket::send_to(int fd, const void* buffer, std::size_t length, int flags) {
-  const iovec whole{const_cast<void*>(buffer), length};
-  const Parts from{&whole, 1, length};
   if (length != 0 && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0) {
     const KnownEndUse known(fd);
     if (known.sends()) {
-      const DirectEnd::Sent sent = known.end().send(from, (flags & MSG_DONTWAIT) == 0);
-      if (sent.bytes == length) return static_cast<long>(length);
-      if (Socket ours = hint(fd)) return ours.finish_send(known.end(), from, sent, flags);
-      return sent.bytes > 0 ? static_cast<long>(sent.bytes) : kNotOurs;
+      if (known.end().send_whole(buffer, length)) return static_cast<long>(length);
+      const iovec whole{const_cast<void*>(buffer), length};
+      if (Socket ours = hint(fd)) return ours.send_directly(known.end(), {&whole, 1, length}, flags);
     }
   }
   Socket ours = hint(fd);
@@ -255,21 +254,37 @@ long Socket::send_to(int fd, const void* buffer, std::size_t length, int flags) 
 
 // What the rings take, and the rest through the carrier.
 long Socket::send_directly(DirectEnd& direct, const Parts& from, int flags) {
-  return finish_send(direct, from, direct.send(from, (flags & MSG_DONTWAIT) == 0), flags);
+  const Wait wait = (flags & MSG_DONTWAIT) == 0 ? Wait::kSpin : Wait::kNo;
+  const DirectEnd::Sent sent = direct.send(from, 0, wait);
+  if (sent.bytes == from.bytes) return static_cast<long>(sent.bytes);
+  if (wait == Wait::kNo || real::is_nonblocking(fd_)) {
+    return send_by_carrier(direct, from, sent.bytes, flags);
+  }
+  return held([&](int fd) {
+    Socket same = *this;
+    same.fd_ = fd;
+    return same.wait_and_send(direct, from, sent.bytes, flags);
+  });
 }
 
-long Socket::finish_send(const DirectEnd& direct, const Parts& from, DirectEnd::Sent sent,
-                         int flags) {
-  const auto count = static_cast<long>(sent.bytes);
-  if (sent.bytes == from.bytes) return count;
-  if (sent.interrupted) return count > 0 ? count : -EINTR;
-  // It may have waited, and the descriptor be closed, or the connection over.
+long Socket::wait_and_send(DirectEnd direct, const Parts& from, std::size_t sent, int flags) {
+  direct.use_descriptor(fd_);
+  const DirectEnd::Sent now = direct.send(from, sent, Wait::kSleep);
+  const auto count = static_cast<long>(now.bytes);
+  if (now.bytes == from.bytes) return count;
+  if (now.interrupted) return count > 0 ? count : -EINTR;
+  // It may have waited, and the connection be over.
   if (!takes_more(fd_)) return count > 0 ? count : check_send(from.bytes, flags, false);
+  return send_by_carrier(direct, from, now.bytes, flags);
+}
+
+long Socket::send_by_carrier(const DirectEnd& direct, const Parts& from, std::size_t sent,
+                             int flags) {
   direct.begin_carrier_send();
-  const long rest = count == 0 ? transmit(from.parts, from.count, from.bytes, flags)
-                               : send_remaining(from, sent.bytes, flags);
+  const long rest = sent == 0 ? transmit(from.parts, from.count, from.bytes, flags)
+                              : send_remaining(from, sent, flags);
   direct.end_carrier_send();
-  return count == 0 ? rest : count + std::max(rest, 0L);
+  return sent == 0 ? rest : static_cast<long>(sent) + std::max(rest, 0L);
 }
 
 // An error is the next call's to report: some of the call's bytes are on their way.

@@ -56,6 +56,16 @@ class Gate {
   // Returns kGateWanted and kGateAwaited as they were asked for meanwhile. Changes nothing if the gate was
   // taken away from this owner: the daemon gives up on one that was stopped for long.
   std::uint32_t give(std::uint32_t generation, std::uint32_t owner) const;
+  // SYNC(lane.gate): the same, where nothing has to be told. False: not had; not given, give() will say
+  // why. take() and give() on their short way.
+  bool try_take(std::uint32_t generation, std::uint32_t owner) const {
+    std::uint64_t seen = make(generation, kGateFree);
+    return word_.compare_exchange(seen, make(generation, owner));
+  }
+  bool try_give(std::uint32_t generation, std::uint32_t owner) const {
+    std::uint64_t seen = make(generation, owner);
+    return word_.compare_exchange(seen, make(generation, kGateFree));
+  }
   // Asks the owner to say when it is done. False: there is none (any more): try again.
   bool want(std::uint32_t generation, std::uint32_t how) const;
   // By the daemon, whoever holds it: its owner is dead, or a lie.
