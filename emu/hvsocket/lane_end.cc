@@ -14,6 +14,10 @@ using proto::Gate;
 using ring::SharedCell;
 
 constexpr int kTakeAttempts = 16;
+// A program that reads and reads may have lost its CPU for a while, and what the pump carries in its place
+// costs more than the wait.
+constexpr int kLooksToBeTrusted = 16;
+constexpr int kTrustedLooks = 8;
 
 void wake_all(const void* word) {
   ::syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
@@ -189,9 +193,16 @@ bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
   return true;
 }
 
-bool LaneEnd::was_busy() {
+bool LaneEnd::is_busy() {
   const std::uint32_t turns = SharedCell(shared_->in_turns).load_relaxed();
-  return std::exchange(turns_seen_, turns) != turns;
+  if (std::exchange(turns_seen_, turns) != turns) {
+    quiet_looks_ = 0;
+    ++busy_looks_;
+    return true;
+  }
+  if (++quiet_looks_ < (busy_looks_ < kLooksToBeTrusted ? 1 : kTrustedLooks)) return true;
+  busy_looks_ = 0;
+  return false;
 }
 
 }  // namespace vmbus::emu

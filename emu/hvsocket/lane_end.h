@@ -64,8 +64,8 @@ class LaneEnd {
   bool is_watched() const {
     return (ring::SharedCell(shared_->in_flags).load_relaxed() & proto::kLaneWatched) != 0;
   }
-  // Has a program had a turn since the last look?
-  bool was_busy();
+  // Has a program had a turn lately? One that has been at it for long is given more time.
+  bool is_busy();
   // The next begin_in() ends the watch.
   void stop_watching() { stops_watching_ = true; }
 
@@ -96,6 +96,8 @@ class LaneEnd {
   bool out_closed_ = false;
   bool stops_watching_ = false;
   std::uint32_t turns_seen_ = 0;
+  int busy_looks_ = 0;
+  int quiet_looks_ = 0;  // in a row
 };
 
 }  // namespace vmbus::emu

@@ -166,7 +166,7 @@ void Sockets::client_gone() {
 
 void Sockets::watch_lane(const Socket& socket) {
   if (std::ranges::find(watched_, socket.cookie) != watched_.end()) return;
-  socket.lane->was_busy();
+  socket.lane->is_busy();
   watched_.push_back(socket.cookie);
   if (watched_.size() == 1) loop_.after(kWatchInterval, [this] { look_at_watched(); });
 }
@@ -175,7 +175,7 @@ void Sockets::look_at_watched() {
   std::erase_if(watched_, [this](std::uint64_t cookie) {
     Socket* socket = find(cookie);
     if (socket == nullptr || socket->lane == nullptr) return true;
-    if (socket->lane->was_busy()) return false;
+    if (socket->lane->is_busy()) return false;
     socket->lane->stop_watching();
     queue(*socket);
     return true;
