@@ -210,6 +210,7 @@ HandlerReply Server::create_socket(const Client& client, const control::CreateSo
                                 .pid = static_cast<std::uint32_t>(client.pid),
                                 .program = client.program});
   if (!born) return error_reply(born.error());
+  born->socket->works_rings = call.works_rings();
   HandlerReply reply;
   set_created(reply, sockets_, *born->socket);
   reply.attachment = std::move(born->a);
@@ -240,6 +241,9 @@ HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& re
     error = requests_.shutdown(socket, a, request.shutdown().how());
   } else if (request.has_set_option()) {
     const control::SetOption& call = request.set_option();
+    const bool wants_room =
+        call.level() == proto::kCarrierLevel && call.option() == proto::kRoomWanted;
+    if (wants_room) sockets_.wait_for_room(socket, a);
     error = requests_.set_option(socket, call.level(), call.option(), bytes_of(call.value()));
     if (error == 0) requests_.take_back(socket, a);
   } else if (request.has_take_error()) {

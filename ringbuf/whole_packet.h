@@ -79,7 +79,7 @@ inline WholePacket read_whole_packet(const RingMemory& memory, ReadPosition posi
   // SYNC(ring.publish): acquires, as in RingReader::refill().
   const std::uint32_t write_index = memory.write_index().load_acquire();
   if (!is_valid_index(start, size) || !is_valid_index(write_index, size) ||
-      position.taken_at(start) != 0) {
+      position.index != start || position.taken_bytes != 0) {
     return {};
   }
   const std::uint32_t contiguous = std::min(distance(start, write_index, size), size - start);

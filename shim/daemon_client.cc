@@ -264,6 +264,7 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
   request.body.create_socket.family = static_cast<std::uint32_t>(family);
   request.body.create_socket.type = static_cast<std::uint32_t>(type);
   request.body.create_socket.protocol = static_cast<std::uint32_t>(protocol);
+  request.body.create_socket.works_rings = environment().works_rings;
   if (const int error = prepare()) return error;
   LockedSection lock;
   set_text(request.body.create_socket.partition, environment().partition.data());

@@ -35,8 +35,9 @@ void Sockets::detach(Socket& socket, bool reset) {
 
 void Sockets::end_of_stream(Socket& socket) {
   publish(socket);
+  if (socket.lane != nullptr) socket.lane->announce_end();
   ::shutdown(socket.b.get(), SHUT_WR);
-  if (socket.lane != nullptr) socket.lane->show_end();
+  if (socket.lane != nullptr) socket.lane->wake_sleepers();
 }
 
 void Sockets::finish_stream(Socket& socket) {

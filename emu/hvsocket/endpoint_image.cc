@@ -40,7 +40,7 @@ struct ShimRule {
   proto::Setting setting;
   std::uint32_t bits;
 };
-constexpr std::array<ShimRule, 14> kShimRules{{
+constexpr std::array<ShimRule, 16> kShimRules{{
     {"peek=off", proto::kQuirkNoPeek},
     {"peek=refuse", proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce},
     {"waitall=buffer", proto::kQuirkWaitallBuffer},
@@ -55,6 +55,8 @@ constexpr std::array<ShimRule, 14> kShimRules{{
     {"recv-after-shut=eshutdown", proto::kQuirkShutReadIsError},
     {"reads=stream", proto::kQuirkReadsStream},
     {"peer-buffer=on", proto::kQuirkPeerBuffer},
+    {"credit=drained", proto::kQuirkCreditDrained},
+    {"inq=packet", proto::kQuirkInqPacket},
 }};
 
 std::uint32_t endpoint_quirks(const Socket& socket) {
@@ -62,6 +64,7 @@ std::uint32_t endpoint_quirks(const Socket& socket) {
   for (const ShimRule& rule : kShimRules) {
     if (socket.obeys(rule.setting)) bits |= rule.bits;
   }
+  if (socket.heeds_room()) bits |= proto::kQuirkRoomOfRing;
   if (socket.kind == proto::AddressKind::kHyperV) bits |= proto::kQuirkKeepsPeerName;
   if (socket.kind != proto::AddressKind::kVsock) return bits;
   if (socket.before("vintage=6.7")) bits |= proto::kQuirkNoSigpipe;

@@ -106,6 +106,7 @@ struct Socket {
   std::string partition;  // "auto", "host" or a guest's name
   Profile profile;
   std::uint32_t protocol = 0;  // as socket() was asked
+  bool works_rings = false;    // its program does, with hooks: mode ring
 
   Home home = Home::kUndecided;
   Guest* guest = nullptr;  // home kGuest: its own; undecided and bound: where the port is held
@@ -143,6 +144,9 @@ struct Socket {
   std::size_t credit_bytes = SIZE_MAX;  // what may be sent before the peer reads
   bool waits_for_credit = false;        // a timer brings another turn
   bool owes_credit = false;             // the peer waits for this socket's program to read
+  bool reads_unseen = false;            // the program reads the carrier past our hooks (shown_packet.h)
+  bool waits_for_reader = false;        // a timer looks whether it has read
+  bool is_plugged = false;              // A shows no OUT, because the ring has no room
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_discarded = 0;  // since the peer is gone
@@ -167,6 +171,8 @@ struct Socket {
     if (obeys("refusal=timeout")) return ETIMEDOUT;
     return obeys("refusal=refused") ? ECONNREFUSED : near_refusal();
   }
+  // No more is sent than the ring has room for, and none is moved out of it unread.
+  bool heeds_room() const { return works_rings && obeys("room=ring"); }
   bool has(std::uint8_t bits) const { return (ended & bits) != 0; }
   // Bytes below SO_RCVLOWAT stay in the inbox, so that A shows no IN.
   bool has_low_water() const {

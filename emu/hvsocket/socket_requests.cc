@@ -274,8 +274,9 @@ int SocketRequests::shutdown(Socket& socket, int a, int how) {
     leave_plug(socket, a);
   }
   if ((added & proto::kEndedLocalRead) != 0) {
+    if (socket.lane != nullptr) socket.lane->announce_end();
     ::shutdown(a, SHUT_RD);
-    if (socket.lane != nullptr) socket.lane->show_end();
+    if (socket.lane != nullptr) socket.lane->wake_sleepers();
     sockets_.tell_of_shut_read(socket);
   }
   sockets_.queue(socket);
@@ -286,13 +287,14 @@ int SocketRequests::shutdown(Socket& socket, int a, int how) {
 // last close.
 void SocketRequests::leave_plug(Socket& socket, int a) {
   const Plug& plug = sockets_.plug();
+  const bool is_plugged = std::exchange(socket.is_plugged, false);
   if (socket.carries_records()) {
     take_records_before_plug(socket, plug);  // makes room for it
     plug.put(a);
     ::shutdown(a, SHUT_WR);
     take_records_before_plug(socket, plug);
   } else {
-    plug.put(a);
+    if (!is_plugged) plug.put(a);
     ::shutdown(a, SHUT_WR);
     std::vector<std::byte> queued = peek_all(socket.b.get());
     plug.erase_from(queued);
@@ -304,7 +306,8 @@ void SocketRequests::leave_plug(Socket& socket, int a) {
 int SocketRequests::set_option(Socket& socket, int level, int option,
                                std::span<const std::byte> value) {
   if (level == proto::kCarrierLevel) {
-    option == proto::kReceiveBegins ? sockets_.begin_receive(socket) : sockets_.end_receive(socket);
+    if (option == proto::kReceiveBegins) sockets_.begin_receive(socket);
+    if (option == proto::kReceiveEnds) sockets_.end_receive(socket);
     return 0;
   }
   const int error = emu::set_option(socket, level, option, value);

@@ -60,6 +60,7 @@ tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
   born.b = std::move(carrier->b);
   born.pid = spec.pid;
   born.program = spec.program;
+  born.works_rings = spec.works_rings;
   born.kind = spec.kind;
   born.type = spec.type;
   born.partition = spec.partition;
@@ -211,7 +212,8 @@ Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
                       .profile = listener.profile,
                       .protocol = listener.protocol,
                       .pid = listener.pid,
-                      .program = listener.program});
+                      .program = listener.program,
+                      .works_rings = listener.works_rings});
   if (!born) return nullptr;
   Socket& socket = *born->socket;
   socket.home = listener.home;

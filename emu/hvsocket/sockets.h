@@ -44,6 +44,7 @@ struct SocketSpec {
   std::uint32_t protocol = 0;
   std::uint32_t pid = 0;
   std::string program;
+  bool works_rings = false;
 };
 
 class Sockets {
@@ -143,6 +144,8 @@ class Sockets {
   void answer_bells();
   // Shuts programs out of the rings. False: one of them is at it, unless `forced`.
   bool close_lane(Socket& socket, bool forced);
+  // The ring is full, says the program that holds `a`: it shows no OUT until there is room.
+  void wait_for_room(Socket& socket, int a);
   // A client that may work rings has gone.
   void client_gone();
 
@@ -163,6 +166,8 @@ class Sockets {
   void open_lane(Socket& socket);
   bool close_lane_in_time(Socket& socket);
   void answer_bells_of(GuestMemory& memory);
+  bool lift_plug(Socket& socket);
+  void wait_for_reader(Socket& socket);
   void watch_lane(const Socket& socket);
   void look_at_watched();
   void settle_credit(Socket& socket);

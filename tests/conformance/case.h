@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string_view>
 
@@ -47,6 +48,11 @@ inline constexpr std::uint32_t kNeedsRing = 1U << 31;
 // What this run is. REQUIRES: main() has chosen one.
 Setup setup();
 inline bool in(std::uint32_t setups) { return (setup() & setups) != 0; }
+// This program and its peers use the rings themselves.
+inline bool works_rings() {
+  const char* mode = std::getenv("VMBUS_MODE");
+  return mode != nullptr && std::string_view(mode) == "ring";
+}
 
 struct Case {
   const char* section;

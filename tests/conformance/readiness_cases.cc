@@ -225,8 +225,12 @@ VMBUS_CASE(Readiness, 263, kEverywhere, "edge-triggered epoll tells of each arri
   const Connection pair = connected();
   const Epoll epoll;
   ASSERT_EQ(epoll.control(EPOLL_CTL_ADD, pair.here, EPOLLIN | EPOLLET), gives(0));
+  // A ring that is not empty is not signalled (hv_signal_on_write in include/linux/hyperv.h), so with strict
+  // rings only the first arrival is an event.
+  const bool tells_once = in(kStrict) && works_rings();
   for (int arrival = 0; arrival < 3; ++arrival) {
     ASSERT_EQ(pair.there.send("unread"), gives(6));
+    if (arrival > 0 && tells_once) continue;
     EXPECT_EQ(epoll.wait(kLimit), EPOLLIN) << arrival;
   }
   EXPECT_EQ(pair.here.receive(18, MSG_WAITALL).outcome, gives(18));
