@@ -49,6 +49,10 @@ bool needs_descriptor(Request::BodyCase body) {
     case Request::kVmAdd:
     case Request::kVmList:
     case Request::kVmRemove:
+    case Request::kVmAct:
+    case Request::kServiceList:
+    case Request::kServiceAdd:
+    case Request::kServiceRemove:
     case Request::kStop:
       return false;
   }

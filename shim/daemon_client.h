@@ -59,6 +59,8 @@ bool is_of_current_bus(FdEntry entry);
 // Whether the daemon was there lately: asked of the kernel once in some tens of milliseconds a thread. Where
 // a program works rings itself, nothing else would tell it.
 bool is_daemon_alive();
+// Has the current daemon reset any guest's device? Three loads.
+bool resets_exist();
 // Tells the daemon that a bell was set (emu/protocol/lane.h). Takes no lock, never waits; a daemon whose
 // queue is full will look at all bells anyway.
 void ring_daemon(FdEntry entry);

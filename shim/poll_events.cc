@@ -13,12 +13,18 @@ namespace {
 // For good: most programs never connect without waiting, and those that do are asked once more.
 constinit std::atomic<bool> g_attempts_exist{false};
 
+bool may_have_failed() {
+  return g_attempts_exist.load(std::memory_order_relaxed) || resets_exist();
+}
+
+// A connect that failed, or a connection whose device was reset.
 bool has_failed(FdEntry entry) {
-  if (!g_attempts_exist.load(std::memory_order_relaxed)) return false;
+  if (!may_have_failed()) return false;
   proto::Endpoint endpoint{};
   return proto::read_endpoint(shared_endpoint(entry), &endpoint) &&
          endpoint.generation == entry.generation && endpoint.so_error != 0 &&
-         endpoint.state == proto::EndpointState::kFailed;
+         (endpoint.state == proto::EndpointState::kFailed ||
+          (endpoint.ended & proto::kEndedReset) != 0);
 }
 
 bool has_error(FdEntry entry) {
@@ -29,9 +35,7 @@ bool has_error(FdEntry entry) {
 
 void note_attempt() { g_attempts_exist.store(true, std::memory_order_relaxed); }
 
-bool errors_may_exist() {
-  return zerocopy_events_exist() || g_attempts_exist.load(std::memory_order_relaxed);
-}
+bool errors_may_exist() { return zerocopy_events_exist() || may_have_failed(); }
 
 bool has_error(const pollfd* asked, nfds_t count) {
   for (nfds_t i = 0; i < count; ++i) {

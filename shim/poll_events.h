@@ -1,6 +1,6 @@
 // What poll() and ppoll() show beside the carrier's own events, where AF_UNIX's differ from
-// AF_VSOCK's: ERR for a connect that failed and for a zero-copy notification (zerocopy.h), and never
-// WRBAND. select() and epoll have the carrier's alone.
+// AF_VSOCK's: ERR for a connect that failed, for a connection whose device was reset and for a
+// zero-copy notification (zerocopy.h), and never WRBAND. select() and epoll have the carrier's alone.
 //
 // Threads     Any. Lock-free; safe in signal handlers.
 #ifndef VMBUS_SHIM_POLL_EVENTS_H_

@@ -40,7 +40,7 @@ struct ShimRule {
   proto::Setting setting;
   std::uint32_t bits;
 };
-constexpr std::array<ShimRule, 14> kShimRules{{
+constexpr std::array<ShimRule, 15> kShimRules{{
     {"peek=off", proto::kQuirkNoPeek},
     {"peek=refuse", proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce},
     {"waitall=buffer", proto::kQuirkWaitallBuffer},
@@ -55,6 +55,7 @@ constexpr std::array<ShimRule, 14> kShimRules{{
     {"recv-after-shut=eshutdown", proto::kQuirkShutReadIsError},
     {"reads=stream", proto::kQuirkReadsStream},
     {"peer-buffer=on", proto::kQuirkPeerBuffer},
+    {"fin-readiness=late", proto::kQuirkFinLate},
 }};
 
 std::uint32_t endpoint_quirks(const Socket& socket) {

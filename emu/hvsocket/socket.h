@@ -54,7 +54,7 @@ struct SocketOptions {
   std::uint64_t buffer_max_size = 262144;
   std::uint64_t connect_timeout_us = 2'000'000;
   std::uint32_t hv_connect_timeout_ms = 2000;
-  std::uint32_t hv_options = 0;
+  std::uint32_t hv_options = 0;  // HVSOCKET_ numbers as bits
 };
 
 // A connection that found its listener's queue full: it is answered when there is room, or given up

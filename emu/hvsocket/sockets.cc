@@ -334,6 +334,7 @@ void Sockets::signal_peer(Socket& socket) {
 }
 
 void Sockets::run_pump(Socket& socket) {
+  if (stands_still(socket)) return stand_still(socket);
   const bool had_end = socket.has(proto::kEndedPeerWrite);
   settle_credit(socket);
   const PumpResult out = turn_out(socket);
