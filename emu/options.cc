@@ -163,8 +163,8 @@ std::variant<DaemonOptions, EarlyExit> parse_options(const std::vector<std::stri
     return *bad;
   if (auto bad = set_log(setting("--log", words.log, "VMBUS_LOG", lookup), options)) return *bad;
   if (auto bad = set_guests(words.guests, options)) return *bad;
-  if (auto bad = set_services(setting("--services", words.services, "VMBUS_SERVICES", lookup),
-                              options))
+  if (auto bad =
+          set_services(setting("--services", words.services, "VMBUS_SERVICES", lookup), options))
     return *bad;
   if (auto bad = set_ready_descriptor(options)) return *bad;
   return options;

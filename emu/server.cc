@@ -115,8 +115,7 @@ void Server::on_client_gone(const Client& client) {
 void Server::leave_if_idle() {
   if (!options_.leave_when_idle || control_ == nullptr) return;
   loop_.post([this] {
-    const bool used =
-        kept_by_guests() || control_->connections() != 0 || sockets_.any_in_use();
+    const bool used = kept_by_guests() || control_->connections() != 0 || sockets_.any_in_use();
     if (used) return;
     const FdReserve::Loan for_the_lock(control_->reserve());
     if (directory_->leave_if_unused()) loop_.stop();

@@ -37,8 +37,8 @@ bool is_unseen_fin(FdEntry entry) {
   if ((entry.flags & kFdEndSeen) != 0) return false;
   proto::Endpoint endpoint{};
   return proto::read_endpoint(shared_endpoint(entry), &endpoint) &&
-         endpoint.generation == entry.generation &&
-         (endpoint.quirks & proto::kQuirkFinLate) != 0 && (endpoint.ended & kKnownAtOnce) == 0;
+         endpoint.generation == entry.generation && (endpoint.quirks & proto::kQuirkFinLate) != 0 &&
+         (endpoint.ended & kKnownAtOnce) == 0;
 }
 
 // Whoever asked for RDHUP alone, or is told HUP, is told RDHUP too: nothing else would end the wait.

@@ -58,7 +58,8 @@ std::string_view take_line(std::string_view& text) {
 }
 
 tl::unexpected<std::string> cannot_read(const std::string& path, std::string_view why) {
-  return tl::unexpected(fmt::format("cannot read the list of services '{}': {}", printable(path), why));
+  return tl::unexpected(
+      fmt::format("cannot read the list of services '{}': {}", printable(path), why));
 }
 
 }  // namespace

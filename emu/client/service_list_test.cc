@@ -27,9 +27,9 @@ TEST(ServiceList, AServiceIsAPortOrAGuid) {
 }
 
 TEST(ServiceList, WhatIsNeitherNamesTheValueAndWhatWouldBe) {
-  for (const char* bad : {"", "x", "0x", "-1", "4294967296", "0x100000000", "5000,", "5000-",
-                          "{00001388-facb-11e6-bd58-64006a7986d3}",
-                          "00000000-0000-0000-0000-000000000000"}) {
+  for (const char* bad :
+       {"", "x", "0x", "-1", "4294967296", "0x100000000", "5000,", "5000-",
+        "{00001388-facb-11e6-bd58-64006a7986d3}", "00000000-0000-0000-0000-000000000000"}) {
     const auto service = parse_service(bad);
     ASSERT_FALSE(service.has_value()) << bad;
     EXPECT_THAT(service.error(), HasSubstr(std::string("'") + bad + "'"));
@@ -39,12 +39,15 @@ TEST(ServiceList, WhatIsNeitherNamesTheValueAndWhatWouldBe) {
 
 TEST(ServiceList, LinesHaveAServiceANameAndAComment) {
   const auto services = parse_services(
-      "# all there is\n\n  5000 \n0x10\tan agent of ours \r\n5001 #7 # of seven\n5002 # none\n5003 c#",
+      "# all there is\n\n  5000 \n0x10\tan agent of ours \r\n5001 #7 # of seven\n5002 # none\n5003 "
+      "c#",
       "file");
   ASSERT_TRUE(services.has_value()) << services.error();
-  const std::vector<ListedService> wanted{
-      {port(5000), ""}, {port(16), "an agent of ours"}, {port(5001), ""}, {port(5002), ""},
-      {port(5003), "c#"}};
+  const std::vector<ListedService> wanted{{port(5000), ""},
+                                          {port(16), "an agent of ours"},
+                                          {port(5001), ""},
+                                          {port(5002), ""},
+                                          {port(5003), "c#"}};
   EXPECT_EQ(*services, wanted);
 }
 

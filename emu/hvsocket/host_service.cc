@@ -336,7 +336,8 @@ void HostService::end_channel(const Key& key, Fate fate) {
   Socket* host_end = sockets_.find(std::exchange(channel.socket, 0));
   if (host_end != nullptr && host_end->stream != nullptr) sockets_.detach(*host_end, true);
   Socket* guest_end = sockets_.find(sockets_.guests().of(*key.first).driver().socket_of(relid));
-  const bool is_reset = fate == Fate::kReset && guest_end != nullptr && guest_end->stream != nullptr;
+  const bool is_reset =
+      fate == Fate::kReset && guest_end != nullptr && guest_end->stream != nullptr;
   if (is_reset) sockets_.reset_guest_end(*guest_end);
   rescind(*key.first, relid, channel);
   if (host_end != nullptr) sockets_.connect_failed(*host_end, ECONNRESET);

@@ -128,8 +128,7 @@ TEST_F(Registration, InsideOnePartitionNothingNeedsToBeListed) {
 TEST_F(Registration, WhatIsConnectedStays) {
   services().add(service, "");
   TestSocket server = host_listener(kListed);
-  auto [client, accepted] =
-      bus.connect_pair(listed("guest"), server, vsock(kHostCid, kPort));
+  auto [client, accepted] = bus.connect_pair(listed("guest"), server, vsock(kHostCid, kPort));
   EXPECT_TRUE(services().remove(service));
   EXPECT_FALSE(services().remove(service));
   client.send("still");

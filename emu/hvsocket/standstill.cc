@@ -92,8 +92,8 @@ void Sockets::reset_guest_end(Socket& guest_end) {
 bool Sockets::any_in_use() const {
   const bool any_paused =
       std::ranges::any_of(guests_.all(), [](const auto& guest) { return guest->paused; });
-  return std::ranges::any_of(
-      sockets_, [&](const auto& row) { return !row.second->closed || !any_paused; });
+  return std::ranges::any_of(sockets_,
+                             [&](const auto& row) { return !row.second->closed || !any_paused; });
 }
 
 }  // namespace vmbus::emu

@@ -22,8 +22,8 @@ class Standstill : public testing::Test {
   // The guest dialled.
   Pair connect(const std::string& guest_quirks, const std::string& host_quirks = "pause=stays",
                bool windows = false) {
-    TestSocket server = bus.socket(
-        "host", windows ? proto::kFamilyHyperV : proto::kFamilyVsock, "default", host_quirks);
+    TestSocket server = bus.socket("host", windows ? proto::kFamilyHyperV : proto::kFamilyVsock,
+                                   "default", host_quirks);
     const proto::Port port{next_port++};
     const proto::Address name =
         windows ? proto::hyperv_address(proto::kHvGuidWildcard, proto::service_id_of(port))
@@ -241,8 +241,8 @@ TEST_F(Standstill, AResetDeviceResetsEveryConnection) {
   TestSocket local = bus.socket("guest");
   ASSERT_EQ(local.bind(vsock(kAnyCid, kPort - 1)), 0);
   ASSERT_EQ(local.listen(), 0);
-  auto [near, near_accepted] = bus.connect_pair(
-      bus.socket("guest"), local, vsock(proto::kCidLocal.value, kPort - 1));
+  auto [near, near_accepted] =
+      bus.connect_pair(bus.socket("guest"), local, vsock(proto::kCidLocal.value, kPort - 1));
   bus.sockets().reset_device(bus.guest());
   bus.settle();
   EXPECT_TRUE(pair.guest.state().has(proto::kEndedReset));

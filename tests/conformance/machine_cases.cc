@@ -51,7 +51,8 @@ void expect_reset(const Connection& pair) {
 
 }  // namespace
 
-VMBUS_CASE(Machine, 323, kGuestsThatEnd, "a guest's pause ends its connections, its listeners go on") {
+VMBUS_CASE(Machine, 323, kGuestsThatEnd,
+           "a guest's pause ends its connections, its listeners go on") {
   const Listener listening = listener();
   const std::array pairs{connected(), accepted()};
   ASSERT_EQ(pairs[0].there.send("unread"), gives(6));
@@ -131,7 +132,8 @@ VMBUS_CASE(Machine, 1324, kDefault, "profile default: neither pause nor migratio
   for (const Connection& pair : pairs) expect_data(pair);
 }
 
-VMBUS_CASE(Machine, 1325, kLinux | kFreeBsd, "connects from and to a paused guest go on when it does") {
+VMBUS_CASE(Machine, 1325, kLinux | kFreeBsd,
+           "connects from and to a paused guest go on when it does") {
   const Listener listening = listener();
   const RemoteListener there = remote_listener();
   Pause pause;

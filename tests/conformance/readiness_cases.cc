@@ -149,8 +149,9 @@ VMBUS_CASE(Readiness, 254, kLinux | kWindows | kPlain,
   EXPECT_EQ(copy.poll(), kEnd | kOut);
 }
 
-VMBUS_CASE(Readiness, 1254, kStrict, "a FIN that nobody read: who asks for RDHUP alone hears of it, "
-                                     "and of what is more than a FIN everybody at once") {
+VMBUS_CASE(Readiness, 1254, kStrict,
+           "a FIN that nobody read: who asks for RDHUP alone hears of it, "
+           "and of what is more than a FIN everybody at once") {
   const Connection half = connected();
   ASSERT_EQ(half.there.shutdown(SHUT_WR), gives(0));
   EXPECT_EQ(half.here.poll(kLimit, POLLRDHUP), POLLRDHUP);

@@ -51,9 +51,9 @@ const std::vector<SetupRow>& all_setups() {
       {kLinux2026, "linux-2026", as_guest("strict", {"vintage=2026"})},
       {kStrictListed, "strict-listed", with_services(as_guest("strict"))},
       {kWindowsListed, "windows-listed",
-       with_services(
-           as_host({"--vm", "guest", "--vm", "wsl,flavour=wsl,id=5e1f0000-0000-4000-8000-000000000001",
-                    "--profile", "windows"}))},
+       with_services(as_host({"--vm", "guest", "--vm",
+                              "wsl,flavour=wsl,id=5e1f0000-0000-4000-8000-000000000001",
+                              "--profile", "windows"}))},
       {kTcp, "tcp", {}},
       {kUnix, "unix", {}},
   };

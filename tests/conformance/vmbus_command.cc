@@ -19,7 +19,8 @@ int vmbus(std::vector<std::string> arguments) {
   for (std::string& word : arguments) words.push_back(word.data());
   words.push_back(nullptr);
   pid_t child = -1;
-  if (::posix_spawn(&child, program.c_str(), nullptr, nullptr, words.data(), environ) != 0) return -1;
+  if (::posix_spawn(&child, program.c_str(), nullptr, nullptr, words.data(), environ) != 0)
+    return -1;
   int status = 0;
   if (::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
   return WEXITSTATUS(status);

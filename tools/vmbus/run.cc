@@ -66,11 +66,10 @@ std::string partition_for(const Options& options) {
 Outcome<RunBus> open_bus(const Options& options) {
   const auto path = bus_path(options.socket);
   if (!path) return tl::make_unexpected(path.error());
-  const auto services = read_service_list(
-      options.services.empty() ? variable("VMBUS_SERVICES") : options.services);
+  const auto services =
+      read_service_list(options.services.empty() ? variable("VMBUS_SERVICES") : options.services);
   if (!services) return tl::make_unexpected(services.error());
-  auto bus =
-      options.private_bus ? private_bus(*path, options.vms) : shared_bus(*path, options.vms);
+  auto bus = options.private_bus ? private_bus(*path, options.vms) : shared_bus(*path, options.vms);
   if (!bus || !*services) return bus;
   if (const auto registered = register_services(*bus, **services); !registered) {
     take_back(*bus);
