@@ -38,6 +38,7 @@ bool needs_descriptor(Request::BodyCase body) {
     case Request::kTakeError:
     case Request::kIdentify:
     case Request::kMapMemory:
+    case Request::kLinger:
       return true;
     case Request::BODY_NOT_SET:
     case Request::kHello:

@@ -164,7 +164,8 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::kSetOption:
     case Body::kTakeError:
     case Body::kIdentify:
-    case Body::kMapMemory: {
+    case Body::kMapMemory:
+    case Body::kLinger: {
       Socket* socket = sockets_.find(socket_cookie(carrier.get()));
       if (socket == nullptr) return error_reply(ENOENT, "no socket of this bus");
       return on_socket(*socket, carrier.get(), request);
@@ -242,6 +243,8 @@ HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& re
     reply.message.mutable_took_error()->set_so_error(requests_.take_error(socket));
   } else if (request.has_map_memory()) {
     error = map_memory(socket, reply);
+  } else if (request.has_linger()) {
+    reply.attachment = sockets_.linger(socket);
   } else {
     set_created(reply, sockets_, socket);
   }

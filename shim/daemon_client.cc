@@ -370,6 +370,13 @@ int request_memory(int fd, FdEntry entry, int* memfd) {
   return ask_about(fd, entry, request, &reply, memfd);
 }
 
+int request_linger(int fd, FdEntry entry, int* line) {
+  Request request{};
+  request.which_body = vmbus_control_Request_linger_tag;
+  Reply reply{};
+  return ask_about(fd, entry, request, &reply, line);
+}
+
 bool is_of_current_bus(FdEntry entry) {
   return entry.bus == g_current_bus.load(std::memory_order_relaxed);
 }

@@ -145,6 +145,7 @@ void Sockets::on_last_close(Socket& socket) {
 }
 
 void Sockets::release(Socket& socket) {
+  hang_up(socket);
   release_name(socket);
   if (socket.guest != nullptr && socket.home == Home::kGuest) --socket.guest->sockets;
   loop_.unwatch(socket.watch);

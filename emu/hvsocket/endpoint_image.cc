@@ -40,7 +40,7 @@ struct ShimRule {
   proto::Setting setting;
   std::uint32_t bits;
 };
-constexpr std::array<ShimRule, 15> kShimRules{{
+constexpr std::array<ShimRule, 16> kShimRules{{
     {"peek=off", proto::kQuirkNoPeek},
     {"peek=refuse", proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce},
     {"waitall=buffer", proto::kQuirkWaitallBuffer},
@@ -56,7 +56,12 @@ constexpr std::array<ShimRule, 15> kShimRules{{
     {"reads=stream", proto::kQuirkReadsStream},
     {"peer-buffer=on", proto::kQuirkPeerBuffer},
     {"fin-readiness=late", proto::kQuirkFinLate},
+    {"linger=on", proto::kQuirkLingers},
 }};
+
+bool lingers(const Socket& socket) {
+  return socket.obeys("linger=on") && !socket.before("vintage=6.16");
+}
 
 std::uint32_t endpoint_quirks(const Socket& socket) {
   std::uint32_t bits = 0;
@@ -68,6 +73,7 @@ std::uint32_t endpoint_quirks(const Socket& socket) {
   if (socket.before("vintage=6.7")) bits |= proto::kQuirkNoSigpipe;
   if (socket.before("vintage=6.11")) bits |= proto::kQuirkNoIoctls;
   if (socket.before("vintage=6.16")) bits |= proto::kQuirkKeepsPassCred;
+  if (!lingers(socket)) bits &= ~std::uint32_t{proto::kQuirkLingers};
   if (socket.before("vintage=6.17")) bits |= proto::kQuirkNoInq;
   return bits;
 }

@@ -92,6 +92,12 @@ struct Attempt {
   bool plugged = false;  // A shows no OUT; otherwise connect() has not answered yet
 };
 
+// A close that waits until nothing is unsent: the daemon's end of its line (control.proto, Linger).
+struct LingeringClose {
+  OwnedFd line;
+  WatchId watch{};
+};
+
 struct Socket {
   // Identity, fixed at birth.
   std::uint32_t entry = 0;
@@ -131,6 +137,8 @@ struct Socket {
                                   // low-water mark, the rest of a ring that went away
   std::vector<std::byte> outbox;  // taken or peeked from B ahead of what B still holds
   bool outbox_is_last = false;    // B's queue is left unread (SHUT_WR): the outbox is all there is
+
+  std::vector<LingeringClose> lingering;
 
   // Pump. Edges seen and not yet used up.
   bool b_readable = true;

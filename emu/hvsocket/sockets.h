@@ -149,6 +149,10 @@ class Sockets {
     return nullptr;
   }
 
+  // A program is about to close the socket, and would wait until all is sent: its end of the line.
+  // None: there is nothing to wait for.
+  OwnedFd linger(Socket& socket);
+
   // Runs the buses until they are quiet; no pump. A request handler calls it to learn what its
   // connect came to.
   void settle_buses();
@@ -177,6 +181,9 @@ class Sockets {
   void reset_host_end(const Socket& guest_end);
   void run_pump(Socket& socket);
   void stand_still(Socket& socket);
+  void on_line_event(std::uint64_t cookie, int line, std::uint32_t events);
+  void hang_up_if_sent(Socket& socket);
+  void hang_up(Socket& socket);
   PumpResult turn_out(Socket& socket);
   PumpResult turn_in(Socket& socket);
   void open_lane(Socket& socket);

@@ -79,6 +79,7 @@ enum EndpointQuirks : std::uint32_t {
   kQuirkReadsStream = 1U << 16,     // a receive from the ring goes on behind its packet
   kQuirkPeerBuffer = 1U << 17,      // what is unread stays within the peer's buffer size
   kQuirkFinLate = 1U << 18,         // poll: no RDHUP for a FIN that no recv has come to
+  kQuirkLingers = 1U << 19,         // close waits for SO_LINGER while bytes are unsent
 };
 
 // One socket. 256 bytes.
