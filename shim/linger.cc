@@ -9,6 +9,7 @@
 #include "shim/fd_table.h"
 #include "shim/fork.h"
 #include "shim/real.h"
+#include "shim/sandbox.h"
 
 namespace vmbus::shim {
 namespace {
@@ -22,7 +23,7 @@ unsigned linger_seconds(int fd) {
 }
 
 bool may_linger(FdEntry entry) {
-  if (!entry.is_carrier() || !owns_memory()) return false;
+  if (!entry.is_carrier() || !owns_memory() || is_sandboxed()) return false;
   proto::Endpoint endpoint{};
   return proto::read_endpoint(shared_endpoint(entry), &endpoint) &&
          endpoint.generation == entry.generation && (endpoint.quirks & proto::kQuirkLingers) != 0 &&
