@@ -27,10 +27,10 @@ constexpr std::string_view kLegalServices =
 
 std::optional<std::uint32_t> parse_port(std::string_view word) {
   const bool hex = word.starts_with("0x") || word.starts_with("0X");
-  if (hex) word.remove_prefix(2);
   std::uint32_t port = 0;
   const char* const end = word.data() + word.size();
-  const auto [stop, error] = std::from_chars(word.data(), end, port, hex ? 16 : 10);
+  const char* const digits = word.data() + (hex ? 2 : 0);
+  const auto [stop, error] = std::from_chars(digits, end, port, hex ? 16 : 10);
   return error == std::errc{} && stop == end ? std::optional(port) : std::nullopt;
 }
 

@@ -94,9 +94,8 @@ int SocketRequests::collect_reset(Socket& socket, int a) {
 
 int SocketRequests::start(Socket& socket, const proto::Address& target) {
   if (const int error = choose_home_for_connect(socket, target)) return error;
-  if (socket.guest != nullptr && socket.guest->removed) return ENODEV;
-  return socket.home == Home::kHost ? start_from_host(socket, target)
-                                    : start_from_guest(socket, target);
+  if (socket.home == Home::kHost) return start_from_host(socket, target);
+  return socket.guest->removed ? ENODEV : start_from_guest(socket, target);
 }
 
 // `auto`: dialling a VM's CID makes it the host's, anything else the default guest's.
@@ -163,17 +162,16 @@ int SocketRequests::start_from_guest(Socket& socket, const proto::Address& targe
     std::erase(guest.held_dials, socket.cookie);
     guest.held_dials.push_back(socket.cookie);
   } else {
-    dial_from_guest(socket);
+    dial_from_guest(socket, guest);
   }
   return 0;
 }
 
 // The second half, which waits while the guest is paused.
-void SocketRequests::dial_from_guest(Socket& socket) {
+void SocketRequests::dial_from_guest(Socket& socket, Guest& guest) {
   const proto::Address target = socket.peer;
   const Guid service = socket.attempt->service;
   const Reach reach = reach_of(socket, target);
-  Guest& guest = *socket.guest;
   if (reach == Reach::kDevice) return sockets_.connect_failed(socket, ECONNRESET);
   Socket* nearby = nullptr;
   if (reach == Reach::kLoopback) {
@@ -195,7 +193,7 @@ void SocketRequests::resume(Guest& guest) {
   for (const std::uint64_t cookie : std::exchange(guest.held_dials, {})) {
     Socket* socket = sockets_.find(cookie);
     const bool waits = socket != nullptr && socket->state == EndpointState::kConnecting;
-    if (waits) dial_from_guest(*socket);
+    if (waits) dial_from_guest(*socket, guest);
   }
 }
 

@@ -69,7 +69,7 @@ class SocketRequests {
                            proto::Address& address);
   static std::optional<proto::Port> automatic_port(const Socket& socket, proto::Cid cid);
   int start_from_guest(Socket& socket, const proto::Address& target);
-  void dial_from_guest(Socket& socket);
+  void dial_from_guest(Socket& socket, Guest& guest);
   int start_from_host(Socket& socket, const proto::Address& target);
   void dial_loopback(Socket& socket, Socket* listener);
   void leave_plug(Socket& socket, int a);

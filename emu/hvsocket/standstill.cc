@@ -12,8 +12,6 @@
 namespace vmbus::emu {
 namespace {
 
-using proto::EndpointState;
-
 constexpr std::uint32_t kConnectedSuspend = 4;  // HVSOCKET_CONNECTED_SUSPEND
 
 Fate fate_by_row(const Socket& end) {
