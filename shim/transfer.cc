@@ -10,6 +10,7 @@
 #include "shim/daemon_client.h"
 #include "shim/direct.h"
 #include "shim/direct_cache.h"
+#include "shim/poll_events.h"
 #include "shim/real.h"
 #include "shim/sandbox.h"
 #include "shim/socket.h"
@@ -115,7 +116,9 @@ long Socket::after_receive(long result, int flags) {
   if (result == -ENOTSOCK) return refuse(result);
   if (result != 0 && result != -ECONNRESET) return result;
   if (!prove()) return result;
-  return load() ? end_of_stream(endpoint_) : -ECONNRESET;
+  if (!load()) return -ECONNRESET;
+  note_end_seen(entry_, endpoint_);
+  return end_of_stream(endpoint_);
 }
 
 // The wait of a Windows program that peeks at no bytes.

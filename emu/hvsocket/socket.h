@@ -54,7 +54,7 @@ struct SocketOptions {
   std::uint64_t buffer_max_size = 262144;
   std::uint64_t connect_timeout_us = 2'000'000;
   std::uint32_t hv_connect_timeout_ms = 2000;
-  std::uint32_t hv_options = 0;
+  std::uint32_t hv_options = 0;  // HVSOCKET_ numbers as bits
 };
 
 // A connection that found its listener's queue full: it is answered when there is room, or given up
@@ -90,6 +90,12 @@ struct Attempt {
   TimerId timer{};
   QueuePlace place{};    // loopback, while the listener has no room
   bool plugged = false;  // A shows no OUT; otherwise connect() has not answered yet
+};
+
+// A close that waits until nothing is unsent: the daemon's end of its line (control.proto, Linger).
+struct LingeringClose {
+  OwnedFd line;
+  WatchId watch{};
 };
 
 struct Socket {
@@ -132,6 +138,8 @@ struct Socket {
                                   // low-water mark, the rest of a ring that went away
   std::vector<std::byte> outbox;  // taken or peeked from B ahead of what B still holds
   bool outbox_is_last = false;    // B's queue is left unread (SHUT_WR): the outbox is all there is
+
+  std::vector<LingeringClose> lingering;
 
   // Pump. Edges seen and not yet used up.
   bool b_readable = true;

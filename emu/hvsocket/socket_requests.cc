@@ -157,6 +157,8 @@ int SocketRequests::bind_vsock(Socket& socket, proto::Address address, bool priv
   } else if (address.port < proto::kFirstUnprivilegedPort && !privileged &&
              socket.obeys("low-ports=root")) {
     return EACCES;
+  } else if (socket.home == Home::kHost && sockets_.host().bars_name(socket, address)) {
+    return EACCES;
   }
   return take_name(socket, address) ? 0 : EADDRINUSE;
 }
@@ -173,6 +175,8 @@ int SocketRequests::bind_hyperv(Socket& socket, const proto::Address& address) {
     if (!port) return EADDRNOTAVAIL;  // a guest's listeners are found by port
     name.port = *port;
     name.cid = proto::kCidAny;
+  } else if (sockets_.host().bars_name(socket, name)) {
+    return EACCES;
   }
   return take_name(socket, name) ? 0 : EADDRINUSE;
 }

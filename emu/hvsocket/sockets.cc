@@ -336,6 +336,7 @@ void Sockets::signal_peer(Socket& socket) {
 }
 
 void Sockets::run_pump(Socket& socket) {
+  if (stands_still(socket)) return stand_still(socket);
   const bool had_end = socket.has(proto::kEndedPeerWrite);
   settle_credit(socket);
   const PumpResult out = turn_out(socket);
@@ -361,6 +362,7 @@ void Sockets::run_pump(Socket& socket) {
     end_of_stream(socket);
   }
   if (socket.stream != nullptr) finish_stream(socket);
+  hang_up_if_sent(socket);
   if (socket.closed && socket.stream == nullptr) return release(socket);
   if (out.more || in.more) queue(socket);
 }

@@ -34,8 +34,11 @@ enum Setup : std::uint32_t {
   kLinux6_12 = 1U << 7,
   kLinux6_16 = 1U << 8,
   kLinux2026 = 1U << 9,
-  kTcp = 1U << 10,   // plain: TCP on 127.0.0.1
-  kUnix = 1U << 11,  // plain: AF_UNIX streams
+  kTcp = 1U << 10,            // plain: TCP on 127.0.0.1
+  kUnix = 1U << 11,           // plain: AF_UNIX streams
+  kStrictListed = 1U << 12,   // strict and windows, on a bus with a list of registered services;
+  kWindowsListed = 1U << 13,  // the cases of these write their own names
+  kLinux5_14 = 1U << 14,
 };
 // Sets that many cases name.
 inline constexpr std::uint32_t kHyperV = kStrict | kDefault;           // not made convenient

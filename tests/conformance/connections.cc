@@ -29,9 +29,11 @@ int family() {
     case kFreeBsd:
       return kFreeBsdFamily;
     case kWindows:
+    case kWindowsListed:
       return AF_HYPERV;
     case kDefault:
     case kStrict:
+    case kStrictListed:
     case kLoopback:
     case kVirtio:
     case kLinux5_4:
@@ -43,7 +45,7 @@ int family() {
   std::abort();
 }
 
-int protocol() { return in(kWindows) ? HV_PROTOCOL_RAW : 0; }
+int protocol() { return in(kWindows | kWindowsListed) ? HV_PROTOCOL_RAW : 0; }
 
 Address tcp_name() {
   sockaddr_in name{};
