@@ -37,6 +37,7 @@ int family() {
     case kLoopback:
     case kVirtio:
     case kLinux5_4:
+    case kLinux5_14:
     case kLinux6_12:
     case kLinux6_16:
     case kLinux2026:
