@@ -131,6 +131,7 @@ class DirectEnd {
   bool give_room_back(ring::ReadTurn& reader) const;
   Result<std::size_t, ring::RingError> read_parts(ring::ReadTurn& reader, const Parts& to,
                                                   std::size_t limit, int flags) const;
+  void leave(InTurn* turn, std::uint32_t index) const;
   void stay_warm(InTurn* turn) const;
   bool holds_all(std::size_t bytes) const;
 

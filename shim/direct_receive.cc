@@ -8,6 +8,7 @@
 #include "ringbuf/whole_packet.h"
 #include "shim/direct.h"
 #include "shim/lane_sleep.h"
+#include "shim/polling.h"
 #include "shim/real.h"
 #include "shim/spin.h"
 
@@ -80,7 +81,7 @@ long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
     proto::store_position(*lane_, packet.after);
     turn.wakes_writer = ring::release_room(in_, packet.before, packet.after.index);
     count_received(packet.data_bytes);
-    stay_warm(&turn);
+    leave(&turn, packet.after.index);
   }
   const bool is_given = gate.try_give(generation_, client_);
   if (turn.wakes_writer || turn.needs_look || !is_given) {
@@ -108,7 +109,7 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
     proto::store_position(*lane_, reader->position());
     turn->wakes_writer = give_room_back(*reader);
     count_received(*count);
-    stay_warm(turn);
+    leave(turn, reader->position().index);
     return static_cast<long>(*count);
   }
   if (reader->at_fin()) {  // the daemon's to consume
@@ -214,6 +215,17 @@ Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reade
     if (one_packet && reader.position().taken_bytes == 0) break;
   }
   return done;
+}
+
+// Having read up to `index`. Whoever waits for the next bytes in a receive, or never waits, is not told of
+// them; the others are.
+void DirectEnd::leave(InTurn* turn, std::uint32_t index) const {
+  if (may_block_ || !thread_polls()) return stay_warm(turn);
+  const SharedCell<std::uint32_t> turns(lane_->in_turns);
+  turns.store_relaxed(turns.load_relaxed() + 1);
+  // SYNC(ring.wake): as in RingReader::prepare_to_sleep().
+  in_.interrupt_mask().store_seq_cst(0);
+  if (in_.write_index().load_seq_cst() != index) turn->needs_look = true;
 }
 
 // The mask is set while nobody tells us: the daemon watches.

@@ -146,7 +146,7 @@ void Sockets::wait_for_room(Socket& socket, int a) {
                      !socket.has(proto::kEndedLocalWrite) && !socket.stream->fin_sent;
   if (!sends || socket.lane->begin_out(*socket.stream, is_client_) != Turn::kYes) return;
   const auto room = socket.stream->out.request_space(1);
-  socket.is_plugged = room.ok() && !*room && plug_.put(a);
+  socket.is_plugged = room.ok() && !*room && plug_.fill(a);
   socket.lane->end_out(*socket.stream, socket.is_plugged,
                        [&socket] { return carrier_is_empty(socket); });
 }
