@@ -33,7 +33,6 @@ struct ReaderOptions {
 [[nodiscard]] bool release_room(const RingMemory& memory, std::uint32_t before,
                                 std::uint32_t after);
 
-
 class RingReader {
  public:
   RingReader() = default;

@@ -59,8 +59,8 @@ inline WholeWrite write_whole_packet(const RingMemory& memory, std::span<const s
   // SYNC(ring.publish), SYNC(ring.wake): as in RingWriter::publish_staged() and
   // reader_must_be_signalled(), for a batch of one packet.
   memory.write_index().store_seq_cst(memory.advance(start, bytes));
-  const bool signal = memory.interrupt_mask().load_seq_cst() == 0 &&
-                      memory.read_index().load_seq_cst() == start;
+  const bool signal =
+      memory.interrupt_mask().load_seq_cst() == 0 && memory.read_index().load_seq_cst() == start;
   return signal ? WholeWrite::kYesSignal : WholeWrite::kYes;
 }
 

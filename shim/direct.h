@@ -39,9 +39,9 @@ class DirectEnd {
  public:
   // How a call waits that finds nothing, or no room. A receive ends
   enum class Wait : unsigned char {
-    kNo,     // at once, and the next bytes go to the carrier: kThroughCarrier
-    kSpin,   // after a spin, if one is worth it: kWouldWait
-    kSleep,  // when it has an answer: it sleeps on the lane
+    kNo,       // at once, and the next bytes go to the carrier: kThroughCarrier
+    kSpin,     // after a spin, if one is worth it: kWouldWait
+    kSleep,    // when it has an answer: it sleeps on the lane
     kSleepOn,  // the same, for the rest of a call: any signal ends it
   };
 
@@ -94,9 +94,9 @@ class DirectEnd {
     bool wakes_reader = false;  // the ring's rules want the peer signalled
     bool wakes_writer = false;
     bool needs_look = false;
-    bool again = false;   // there is something, after all
-    bool spins = false;   // nothing is there, and the mask stays set
-    bool sleeps = false;  // nothing is there, and the sender is asked to wake
+    bool again = false;           // there is something, after all
+    bool spins = false;           // nothing is there, and the mask stays set
+    bool sleeps = false;          // nothing is there, and the sender is asked to wake
     bool wakes_sleepers = false;  // of this end's readers
   };
   // A program that handles signals has them blocked while it holds a gate, and until it has rung.
@@ -153,7 +153,7 @@ class DirectEnd {
   bool one_packet_ = true;   // a receive from the ring ends with its packet
   bool drains_ = false;      // and gives room back once the ring is empty
   bool heeds_room_ = false;  // what the ring has no room for is not sent
-  bool may_block_ = false;  // the descriptor was not O_NONBLOCK when last asked
+  bool may_block_ = false;   // the descriptor was not O_NONBLOCK when last asked
   proto::Lane* lane_ = nullptr;
   proto::LaneArea area_;
   ring::RingMemory in_;

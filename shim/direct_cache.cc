@@ -43,8 +43,7 @@ void remember(int fd, FdEntry entry, const proto::Endpoint& endpoint, const Dire
   const auto word = std::bit_cast<std::uint64_t>(entry);
   const std::uint32_t epoch = g_known_epoch.load(std::memory_order_relaxed);
   const bool is_known = known.fd == fd && known.entry == word && known.epoch == epoch &&
-                        known.sequence == endpoint.sequence &&
-                        known.end.client() == end.client();
+                        known.sequence == endpoint.sequence && known.end.client() == end.client();
   if (is_known) return;
   known.is_used = true;
   known.fd = -1;

@@ -63,8 +63,7 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
 
 long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
   if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() || drains_ ||
-      handles_signals() ||
-      !knows_range(buffer, bytes, Access::kWrite)) {
+      handles_signals() || !knows_range(buffer, bytes, Access::kWrite)) {
     return 0;
   }
   real::cancellation_point();

@@ -42,7 +42,8 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* excepted, time
   left.tv_nsec = asked.tv_usec % kSecondUs * 1000;
   const long result = select_until(count, readable, writable, excepted, &left, nullptr);
   const timeval rest{left.tv_sec, left.tv_nsec / 1000};
-  static_cast<void>(copy_to_program(limit, &rest, sizeof rest));  // may be read-only, as for the kernel
+  static_cast<void>(
+      copy_to_program(limit, &rest, sizeof rest));  // may be read-only, as for the kernel
   return real::answer_int(result);
 }
 
@@ -75,6 +76,6 @@ int epoll_pwait(int epoll_fd, epoll_event* events, int room, int limit_ms, const
 int epoll_pwait2(int epoll_fd, epoll_event* events, int room, const timespec* limit,
                  const sigset_t* mask) {
   begin_polling();
-  return real::answer_int(real::blocking(SYS_epoll_pwait2, epoll_fd, events, room, limit, mask,
-                                         kKernelSignalSetBytes));
+  return real::answer_int(
+      real::blocking(SYS_epoll_pwait2, epoll_fd, events, room, limit, mask, kKernelSignalSetBytes));
 }

@@ -174,9 +174,8 @@ long Socket::receive_all(DirectEnd& direct, const Parts& to, int flags) const {
     std::size_t done = 0;
     while (done < to.bytes) {
       const Window rest = window_of(to.parts, to.count, done, to.bytes - done);
-      const long count =
-          direct.receive({rest.parts, rest.count, rest.bytes()}, flags,
-                         done > 0 ? Wait::kSleepOn : Wait::kSleep);
+      const long count = direct.receive({rest.parts, rest.count, rest.bytes()}, flags,
+                                        done > 0 ? Wait::kSleepOn : Wait::kSleep);
       if (count <= 0) return done > 0 ? static_cast<long>(done) : count;
       done += static_cast<std::size_t>(count);
     }
@@ -278,7 +277,8 @@ long Socket::send_to(int fd, const void* buffer, std::size_t length, int flags) 
     if (known.sends()) {
       if (known.end().send_whole(buffer, length)) return static_cast<long>(length);
       const iovec whole{const_cast<void*>(buffer), length};
-      if (Socket ours = hint(fd)) return ours.send_directly(known.end(), {&whole, 1, length}, flags);
+      if (Socket ours = hint(fd))
+        return ours.send_directly(known.end(), {&whole, 1, length}, flags);
     }
   }
   Socket ours = hint(fd);

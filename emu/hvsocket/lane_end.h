@@ -39,9 +39,7 @@ class LaneEnd {
   void describe(proto::Endpoint& image) const;
 
   // The packet at the reader's position is in the carrier, too (emu/shown_packet.h).
-  bool shows_packet() const {
-    return ring::SharedCell(shared_->shown).load_seq_cst() != 0;
-  }
+  bool shows_packet() const { return ring::SharedCell(shared_->shown).load_seq_cst() != 0; }
   // With the in gate held.
   void set_shows_packet(bool shows) const {
     ring::SharedCell(shared_->shown).store_seq_cst(shows ? 1 : 0);
@@ -64,9 +62,7 @@ class LaneEnd {
   // Writers that sleep are to look again.
   void wake_writers() const;
   // The carrier is about to be shut, and says then what there is to say behind its bytes.
-  void announce_end() const {
-    ring::SharedCell(shared_->in_flags).fetch_or(proto::kLaneEnded);
-  }
+  void announce_end() const { ring::SharedCell(shared_->in_flags).fetch_or(proto::kLaneEnded); }
   // Whoever had set about waking may have died between the word and the call.
   void wake_all_sleepers() const;
 

@@ -152,9 +152,9 @@ struct Socket {
   std::size_t credit_bytes = SIZE_MAX;  // what may be sent before the peer reads
   bool waits_for_credit = false;        // a timer brings another turn
   bool owes_credit = false;             // the peer waits for this socket's program to read
-  bool reads_unseen = false;            // the program reads the carrier past our hooks (shown_packet.h)
-  bool waits_for_reader = false;        // a timer looks whether it has read
-  bool is_plugged = false;              // A shows no OUT, because the ring has no room
+  bool reads_unseen = false;      // the program reads the carrier past our hooks (shown_packet.h)
+  bool waits_for_reader = false;  // a timer looks whether it has read
+  bool is_plugged = false;        // A shows no OUT, because the ring has no room
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_discarded = 0;  // since the peer is gone

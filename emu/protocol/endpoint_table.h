@@ -78,11 +78,11 @@ enum EndpointQuirks : std::uint32_t {
   kQuirkZerocopy = 1U << 15,        // MSG_ZEROCOPY works
   kQuirkReadsStream = 1U << 16,     // a receive from the ring goes on behind its packet
   kQuirkPeerBuffer = 1U << 17,      // what is unread stays within the peer's buffer size
-  kQuirkRoomOfRing = 1U << 18,      // what the ring has no room for is not sent, and not shown twice
-  kQuirkCreditDrained = 1U << 19,   // a receive gives room back once the ring is empty
-  kQuirkInqPacket = 1U << 20,       // FIONREAD: what is left of the current packet
-  kQuirkFinLate = 1U << 21,         // poll: no RDHUP for a FIN that no recv has come to
-  kQuirkLingers = 1U << 22,         // close waits for SO_LINGER while bytes are unsent
+  kQuirkRoomOfRing = 1U << 18,     // what the ring has no room for is not sent, and not shown twice
+  kQuirkCreditDrained = 1U << 19,  // a receive gives room back once the ring is empty
+  kQuirkInqPacket = 1U << 20,      // FIONREAD: what is left of the current packet
+  kQuirkFinLate = 1U << 21,        // poll: no RDHUP for a FIN that no recv has come to
+  kQuirkLingers = 1U << 22,        // close waits for SO_LINGER while bytes are unsent
 };
 
 // One socket. 256 bytes.

@@ -86,7 +86,8 @@ VMBUS_CASE(Send, 173, kStrict | kNeedsRing,
   ASSERT_EQ(connection.there.set_nonblocking(), gives(0));
   const std::string packet(1000, 'p');
   std::size_t queued = 0;
-  for (Outcome sent = connection.there.send(packet); sent.ok(); sent = connection.there.send(packet)) {
+  for (Outcome sent = connection.there.send(packet); sent.ok();
+       sent = connection.there.send(packet)) {
     queued += static_cast<std::size_t>(sent.value);
   }
   EXPECT_EQ(connection.there.poll(0ms, POLLOUT), 0);
