@@ -3,6 +3,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include <cerrno>
 #include <string>
 #include <vector>
 
@@ -148,6 +149,11 @@ class Room : public testing::Test {
     EXPECT_TRUE(socket.state().is_plugged);
     EXPECT_FALSE(shows_out(socket));
     return filled;
+  }
+
+  static void make_room_behind_plug(const TestSocket& socket) {
+    const int room = proto::kSendBufferBytes;
+    EXPECT_EQ(::setsockopt(socket.a(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
   }
 
   // All there is, by hooks, until `bytes` came.
@@ -419,10 +425,18 @@ TEST_F(Room, SocketsThatMayNotSendAreNotPlugged) {
   EXPECT_FALSE(fresh.state().is_plugged);
 }
 
-// Whoever writes past the hooks may write behind the plug.
+TEST_F(Room, NothingPassesThePlug) {
+  auto [guest, host] = pair();
+  fill_and_plug(host);
+  EXPECT_EQ(::send(host.a(), "raw", 3, MSG_DONTWAIT | MSG_NOSIGNAL), -1);
+  EXPECT_EQ(errno, EAGAIN);
+}
+
+// But a program may set the carrier's buffer itself, past the hooks.
 TEST_F(Room, ARawByteBehindThePlugIsNotLost) {
   auto [guest, host] = pair();
   const std::size_t filled = fill_and_plug(host);
+  make_room_behind_plug(host);
   ASSERT_EQ(::send(host.a(), "raw", 3, MSG_DONTWAIT | MSG_NOSIGNAL), 3);
   bus.settle();
   EXPECT_EQ(read_all_with_hooks(guest, filled + 3), std::string(filled, 'r') + "raw");
@@ -438,11 +452,12 @@ TEST_F(Room, ShutWrLiftsThePlugAndTheStreamEndsAfterItsBytes) {
         bus.connect_pair(socket("guest", "room=ring"), server, vsock(kHostCid, kPort));
     const std::size_t filled = fill_and_plug(host);
     const std::string_view behind = raw ? "raw" : "";
+    if (raw) make_room_behind_plug(host);
     EXPECT_EQ(host.send(behind), behind.size());
     ASSERT_EQ(host.shutdown(SHUT_WR), 0);
     bus.settle();
     EXPECT_FALSE(host.state().is_plugged);
-    EXPECT_FALSE(shows_out(host)) << "as after any SHUT_WR";
+    EXPECT_EQ(shows_out(host), raw) << "as after any SHUT_WR, with the buffer that it was given";
     EXPECT_EQ(read_to_the_end(guest), std::string(filled, 'r') + std::string(behind));
   }
 }
@@ -456,6 +471,7 @@ TEST_F(Room, AClosedSocketsPlugIsNoData) {
         bus.connect_pair(socket("guest", "room=ring"), server, vsock(kHostCid, kPort));
     const std::size_t filled = fill_and_plug(host);
     const std::string_view behind = raw ? "raw" : "";
+    if (raw) make_room_behind_plug(host);
     EXPECT_EQ(host.send(behind), behind.size());
     host.close();
     EXPECT_EQ(read_to_the_end(guest), std::string(filled, 'r') + std::string(behind));
