@@ -183,7 +183,8 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags, InTurn* turn) c
 bool DirectEnd::step_over_shown(InTurn* turn) const {
   const SharedCell<std::uint32_t> shown(lane_->shown);
   const ring::ReadPosition position = proto::load_position(*lane_);
-  if (shown.load_seq_cst() != proto::shown_at(position.index) || !is_carrier_empty(fd_)) return true;
+  if (shown.load_seq_cst() != proto::shown_at(position.index) || !is_carrier_empty(fd_))
+    return true;
   auto reader = ring::ReadTurn::begin(in_, position);
   if (!reader || !reader->skip_packet()) return false;
   // SYNC(lane.position): as in receive_turn(); from here on `shown` means nothing.

@@ -95,13 +95,14 @@ Slept DirectEnd::sleep_for_room(bool restarts) {
   auto writer = ring::PipeWriter::resume(out_);
   const auto has_room = writer ? writer->request_room(out_.data_bytes() / 2)
                                : Result<bool, ring::RingError>(Failure{writer.error()});
-  // What the daemon asked for before is forgotten: it is to ask again.
+  // What the daemon had asked for is forgotten, and there is room: nobody else tells it.
   InTurn turn;
-  turn.needs_look = SharedCell(lane_->room_wanted).load_seq_cst() != 0;
+  turn.needs_look = has_room && *has_room && SharedCell(lane_->room_wanted).load_seq_cst() != 0;
   give(held, turn);
   if (!has_room) return Slept::kNever;  // the next turn reports it
   if (*has_room) return Slept::kWoken;
-  const Slept slept = sleep_on_lane(lane_->out_sleepers, generation_, {heeds_room_ ? kReaderSleepNs : kWriterSleepNs, restarts});
+  const Slept slept = sleep_on_lane(lane_->out_sleepers, generation_,
+                                    {heeds_room_ ? kReaderSleepNs : kWriterSleepNs, restarts});
   const bool moves = out_.read_index().load_relaxed() != seen;
   return slept == Slept::kLongEnough && moves ? Slept::kWoken : slept;
 }

@@ -326,7 +326,7 @@ long Socket::wait_and_send(DirectEnd direct, const Parts& from, std::size_t sent
 long Socket::send_by_carrier(const DirectEnd& direct, const Parts& from, std::size_t sent,
                              int flags) {
   direct.begin_carrier_send();
-  if (direct.heeds_room() && !direct.is_plugged()) restore_send_buffer();
+  if (direct.heeds_room() && !direct.may_be_plugged()) restore_send_buffer();
   const long rest = sent == 0 ? transmit(from.parts, from.count, from.bytes, flags)
                               : send_remaining(from, sent, flags);
   direct.end_carrier_send();

@@ -191,7 +191,7 @@ TEST_F(LaneEndTest, AFreshConnectionTakesNothingOver) {
   }
   const LaneEnd again(guest().state().lane->memory(), guest().state().lane->index(), 99,
                       *guest().state().stream);
-  EXPECT_FALSE(again.shows_packet());
+  EXPECT_EQ(shared->shown, 0U);
   EXPECT_FALSE(again.is_watched());
   EXPECT_FALSE(again.expects_sends());
   EXPECT_EQ(shared->in_flags | shared->in_turns | shared->sleepers | shared->out_sleepers |

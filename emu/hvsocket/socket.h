@@ -156,7 +156,7 @@ struct Socket {
   bool reads_unseen = false;      // the program reads the carrier past our hooks (shown_packet.h)
   bool waits_for_reader = false;  // a timer looks whether it has read,
   std::chrono::milliseconds reader_turn{};  // after so long
-  bool is_plugged = false;        // A shows no OUT, because the ring has no room
+  bool is_plugged = false;                  // A shows no OUT, because the ring has no room
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_discarded = 0;  // since the peer is gone

@@ -101,7 +101,9 @@ class CarrierSends {
   // The daemon's, for a new connection. Who still sends for an earlier one changes nothing here.
   void open() const { word_.store_seq_cst(generation_); }
   bool none() const { return (word_.load_seq_cst() & kAny) == 0; }
-  // The daemon holds bytes, or a plug, back, and nothing else is on its way.
+  // The daemon holds bytes, or a plug, back.
+  bool keeps() const { return (word_.load_seq_cst() & kKept) != 0; }
+  // And nothing else is on its way.
   bool only_kept() const { return (word_.load_seq_cst() & kAny) == kKept; }
   // Around each send of a program in the kernel. A program that dies in between leaves the direction
   // to the carrier for good.
