@@ -145,5 +145,31 @@ class HostilePeer(support.BusTest):
                 self.assertGreater(int(number), 0, output)
 
 
+# Accepts, and then neither sends nor receives.
+MUTE = f"""
+import socket, sys
+listener = socket.socket(socket.AF_VSOCK)
+listener.bind((socket.VMADDR_CID_ANY, 7003))
+listener.listen()
+held = [listener.accept() for _ in sys.stdin]
+"""
+
+
+class Pestered(support.BusTest):
+    """A call that waits is ended by a signal, whatever a liar does to its lane meanwhile."""
+
+    def test_a_receive(self):
+        for spin in ("0", "20", "1000"):
+            with self.subTest(spin_us=spin):
+                server = self.bus.python(MUTE, as_="host")
+                self.bus.wait_for_listener(7003)
+                server.write(b"accept\n")
+                pestered = self.bus.start(ROLES, "receive-pestered", str(HOST), "7003", as_="guest",
+                                          environment={"VMBUS_MODE": "ring", "VMBUS_SPIN_US": spin})
+                self.assertEqual(pestered.check(), b"interrupted\n")
+                server.check()
+                self.bus.wait_for_sockets(0)
+
+
 if __name__ == "__main__":
     support.main()

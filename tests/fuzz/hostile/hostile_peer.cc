@@ -7,6 +7,7 @@
 
 #include "tests/fuzz/hostile/attacker.h"
 #include "tests/fuzz/hostile/honest.h"
+#include "tests/fuzz/hostile/pestered.h"
 #include "tests/fuzz/hostile/sockets.h"
 #include "tests/fuzz/hostile/victim.h"
 
@@ -25,7 +26,8 @@ int usage() {
   std::fputs(
       "usage: hostile_peer serve-honestly PORT | dial-honestly CID PORT SEED\n"
       "                    serve-as-victim PORT SEED | dial-as-victim CID PORT SEED\n"
-      "                    attack CID PORT SEED\n",
+      "                    attack CID PORT SEED\n"
+      "                    receive-pestered CID PORT\n",
       stderr);
   return 1;
 }
@@ -51,6 +53,8 @@ int main(int argc, char** argv) {
     dial_as_victim(word(0), word(1), numbers[2]);
   } else if (is("attack", 3)) {
     attack(word(0), word(1), numbers[2]);
+  } else if (is("receive-pestered", 2)) {
+    receive_pestered(word(0), word(1));
   } else {
     return usage();
   }

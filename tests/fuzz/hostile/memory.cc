@@ -25,6 +25,8 @@ std::uint64_t cookie_of(int fd) {
 
 }  // namespace
 
+bool Target::is_of(int fd) const { return cookie == cookie_of(fd); }
+
 std::optional<GuestView> GuestView::of(const Control& control, int carrier) {
   const int fd = control.request_memory(carrier);
   struct stat status {};
@@ -60,7 +62,8 @@ std::vector<Target> GuestView::targets() const {
     const auto in = ring_at(endpoint.in_first_page, endpoint.in_pages);
     const auto out = ring_at(endpoint.out_first_page, endpoint.out_pages);
     if (!in || !out || endpoint.lane >= proto::kLanes) continue;
-    found.push_back({&lanes.lane(endpoint.lane), endpoint.lane, endpoint.lane_generation, *in, *out});
+    found.push_back({&lanes.lane(endpoint.lane), endpoint.lane, endpoint.lane_generation,
+                     endpoint.cookie, *in, *out});
   }
   return found;
 }

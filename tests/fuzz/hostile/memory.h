@@ -27,8 +27,11 @@ struct Target {
   proto::Lane* lane = nullptr;
   std::uint32_t lane_index = 0;
   std::uint32_t generation = 0;
+  std::uint64_t cookie = 0;
   RingView in;
   RingView out;
+
+  bool is_of(int fd) const;
 };
 
 class GuestView {
