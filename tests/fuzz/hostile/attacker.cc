@@ -24,19 +24,19 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 enum class Lie : std::uint8_t {
-  kIndices,       // of a ring
-  kWakeRules,     // mask, pending size, feature bits
-  kPackets,       // heads where reader and writer are
-  kGates,         // owners and generations
-  kPositions,     // of the reader within a packet
-  kFlags,         // carrier holds, watched, ended, sleepers, raw, ...
-  kSends,         // what is on its way in the carrier
-  kCounts,        // turns, bytes, CPUs
-  kBells,         // and many requests to look at them
-  kErrors,        // the ring is nonsense, says a program
-  kToggle,        // one word, two values, as fast as it goes
-  kHoles,         // pages of a ring that are no longer there
-  kAnything,      // any word
+  kIndices,    // of a ring
+  kWakeRules,  // mask, pending size, feature bits
+  kPackets,    // heads where reader and writer are
+  kGates,      // owners and generations
+  kPositions,  // of the reader within a packet
+  kFlags,      // carrier holds, watched, ended, sleepers, raw, ...
+  kSends,      // what is on its way in the carrier
+  kCounts,     // turns, bytes, CPUs
+  kBells,      // and many requests to look at them
+  kErrors,     // the ring is nonsense, says a program
+  kToggle,     // one word, two values, as fast as it goes
+  kHoles,      // pages of a ring that are no longer there
+  kAnything,   // any word
   kCount,
 };
 constexpr auto kLies = static_cast<std::size_t>(Lie::kCount);
@@ -87,8 +87,7 @@ class Attack {
       case Lie::kGates:
         return set(random_.one_in(2) ? lane.in_gate : lane.out_gate, gate_word(target));
       case Lie::kPositions:
-        return set(lane.position,
-                   std::uint64_t{odd_number()} << 32 | index_near(target.in));
+        return set(lane.position, std::uint64_t{odd_number()} << 32 | index_near(target.in));
       case Lie::kFlags:
         return set(flag_of(lane), random_.one_in(4) ? random_.word32() : random_.below(8));
       case Lie::kSends:
@@ -135,9 +134,9 @@ class Attack {
   // Mostly one that a ring may have.
   std::uint32_t index_near(const RingView& ring) {
     const std::uint32_t size = ring.data_bytes;
-    const std::uint32_t word = SharedCell(random_.one_in(2) ? ring.control->write_index
-                                                            : ring.control->read_index)
-                                   .load_relaxed();
+    const std::uint32_t word =
+        SharedCell(random_.one_in(2) ? ring.control->write_index : ring.control->read_index)
+            .load_relaxed();
     switch (random_.below(8)) {
       case 0:
         return odd_number();
@@ -163,7 +162,8 @@ class Attack {
         random_.one_in(2) ? random_.below(ring::kMaxPipePayloadBytes + 2) : odd_number();
     const std::uint64_t length8 = random_.one_in(4) ? random_.below(0x10000) : payload / 8 + 3;
     set_word(ring, start, 6 | std::uint64_t{2} << 16 | (length8 & 0xFFFF) << 32);
-    set_word(ring, start + 16, (random_.one_in(4) ? random_.below(4) : 1) | std::uint64_t{payload} << 32);
+    set_word(ring, start + 16,
+             (random_.one_in(4) ? random_.below(4) : 1) | std::uint64_t{payload} << 32);
     if (random_.one_in(8)) set_word(ring, start, random_.word());
   }
 
@@ -178,16 +178,17 @@ class Attack {
   }
 
   std::uint64_t gate_word(const Target& target) {
-    const std::array<std::uint32_t, 6> owners{
-        proto::kGateFree, proto::kGateDaemon, proto::kGateClosed, random_.below(64),
-        random_.word32(), proto::kGateFree};
+    const std::array<std::uint32_t, 6> owners{proto::kGateFree,   proto::kGateDaemon,
+                                              proto::kGateClosed, random_.below(64),
+                                              random_.word32(),   proto::kGateFree};
     const std::uint32_t bits = random_.below(4) * proto::kGateWanted;
     return with_generation(target, owners[random_.below(owners.size())] | bits);
   }
 
   std::uint32_t& flag_of(Lane& lane) {
-    const std::array<std::uint32_t*, 6> flags{&lane.in_flags,     &lane.sleepers,   &lane.raw,
-                                              &lane.out_sleepers, &lane.room_wanted, &lane.in_flags};
+    const std::array<std::uint32_t*, 6> flags{&lane.in_flags,    &lane.sleepers,
+                                              &lane.raw,         &lane.out_sleepers,
+                                              &lane.room_wanted, &lane.in_flags};
     return *flags[random_.below(flags.size())];
   }
 

@@ -21,8 +21,8 @@ constexpr unsigned char field(unsigned number) {
   return static_cast<unsigned char>(number << 3 | 2);
 }
 // Hello: protocol = 1 is a number, program = 2 a byte.
-constexpr std::array<unsigned char, 7> kHello{field(1), 5,        1u << 3, proto::kControlProtocol,
-                                              field(2), 1,        'x'};
+constexpr std::array<unsigned char, 7> kHello{field(1), 5, 1u << 3, proto::kControlProtocol,
+                                              field(2), 1, 'x'};
 constexpr std::array<unsigned char, 2> kMapMemory{field(12), 0};
 constexpr std::array<unsigned char, 2> kRung{field(13), 0};
 
@@ -100,8 +100,7 @@ int Control::request_memory(int carrier) const {
 
 int Control::ring(int times) const {
   int done = 0;
-  while (done < times &&
-         ::send(socket_, kRung.data(), kRung.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+  while (done<times&& ::send(socket_, kRung.data(), kRung.size(), MSG_DONTWAIT | MSG_NOSIGNAL)> 0) {
     ++done;
   }
   return done;

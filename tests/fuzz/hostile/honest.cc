@@ -83,8 +83,7 @@ void exchange(int fd, std::uint64_t out_seed, std::uint64_t in_seed, std::uint64
 void report(std::uint64_t connections, std::uint64_t bytes) {
   ::alarm(0);
   std::printf("honest: %llu connections, %llu bytes each way\n",
-              static_cast<unsigned long long>(connections),
-              static_cast<unsigned long long>(bytes));
+              static_cast<unsigned long long>(connections), static_cast<unsigned long long>(bytes));
 }
 
 }  // namespace

@@ -77,9 +77,9 @@ std::uint64_t& GuestView::any_word(Random& random) const {
 }
 
 void GuestView::punch_hole(const RingView& ring, Random& random) const {
-  const auto* page = reinterpret_cast<const std::byte*>(ring.control) +
-                     std::size_t{random.below(ring.data_bytes / ring::kPageBytes + 1)} *
-                         ring::kPageBytes;
+  const auto* page =
+      reinterpret_cast<const std::byte*>(ring.control) +
+      std::size_t{random.below(ring.data_bytes / ring::kPageBytes + 1)} * ring::kPageBytes;
   ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page - base_, ring::kPageBytes);
 }
 

@@ -1,10 +1,9 @@
 #include "tests/fuzz/hostile/sockets.h"
 
 // linux/vm_sockets.h needs sys/socket.h before it.
-#include <sys/socket.h>
-
 #include <linux/vm_sockets.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>

@@ -131,8 +131,9 @@ class Talk {
     int there = 0;
     switch (random.below(4)) {
       case 0:
-        return ::recv(fd_, bytes, length, flags | MSG_PEEK) == 0 ? 0
-                                                                 : ::recv(fd_, bytes, length, flags);
+        return ::recv(fd_, bytes, length, flags | MSG_PEEK) == 0
+                   ? 0
+                   : ::recv(fd_, bytes, length, flags);
       case 1:
         ::ioctl(fd_, FIONREAD, &there);
         return ::recv(fd_, bytes, std::clamp<std::size_t>(static_cast<unsigned>(there), 1, length),
