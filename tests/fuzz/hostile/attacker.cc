@@ -221,7 +221,7 @@ class Attack {
     };
     Lane& lane = *target.lane;
     const auto index = [this, &ring] { return index_near(ring); };
-    switch (random_.below(5)) {
+    switch (random_.below(6)) {
       case 0:
         return between(random_.one_in(2) ? lane.in_gate : lane.out_gate, gate_word(target),
                        gate_word(target));
@@ -232,9 +232,27 @@ class Attack {
         return between(ring.control->write_index, index(), index());
       case 3:
         return between(ring.control->read_index, index(), index());
+      case 4:
+        return change_length(ring, end);
       default:
         return between(flag_of(lane), random_.below(8), random_.below(8));
     }
+  }
+
+  // Of the packet that is read next, again and again: what was judged is not what is read.
+  void change_length(const RingView& ring, Clock::time_point end) {
+    do {
+      const std::uint32_t start = SharedCell(ring.control->read_index).load_relaxed() / 8 * 8;
+      if (start >= ring.data_bytes) return;
+      std::byte* header = ring.data + (start + 16) % ring.data_bytes;
+      const std::uint64_t seen = ring::load_once(header);
+      const std::uint64_t shorter = (seen & 0xFFFF'FFFF) | std::uint64_t{1 + random_.below(64)}
+                                                               << 32;
+      for (int i = 0; i < 20; ++i) {
+        ring::store_once(header, shorter);
+        ring::store_once(header, seen);
+      }
+    } while (Clock::now() < end);
   }
 
   void ring_a_bell(const Target& target) {
