@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "ringbuf/fault_point.h"
 #include "ringbuf/whole_packet.h"
 #include "shim/direct.h"
 #include "shim/lane_sleep.h"
@@ -61,6 +62,7 @@ long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
   real::cancellation_point();
   const proto::Gate gate(lane_->in_gate);
   if (!gate.try_take(generation_, client_)) return 0;
+  VMBUS_FAULT(kWholeReceiveGateTaken);
   InTurn turn;
   ring::WholePacket packet;
   if ((SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) == 0) {
@@ -70,11 +72,14 @@ long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
   if (packet.data_bytes != 0) {
     // SYNC(lane.position): as in receive_turn().
     proto::store_position(*lane_, packet.after);
+    VMBUS_FAULT(kWholeReceivePosition);
     turn.wakes_writer = ring::release_room(in_, packet.before, packet.after.index);
+    VMBUS_FAULT(kWholeReceiveReleased);
     count_received(packet.data_bytes);
     stay_warm(&turn);
   }
   const bool is_given = gate.try_give(generation_, client_);
+  VMBUS_FAULT(kGateGiven);
   if (turn.wakes_writer || turn.needs_look || !is_given) {
     finish_turn(lane_->in_gate, is_given, turn);
   }
@@ -89,6 +94,7 @@ void DirectEnd::count_received(std::size_t bytes) const {
 // With the gate held: a result; or 0, and `turn` says what comes next.
 long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait,
                              InTurn* turn) {
+  VMBUS_FAULT(kReceiveGateTaken);
   if (const long count = receive_from_carrier(to, flags); count != 0) return count;
   auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
   if (!reader) return report_error(lane_->in_error, turn);
@@ -97,14 +103,19 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
   if (*count != 0 && (flags & MSG_PEEK) != 0) return static_cast<long>(*count);
   if (*count != 0) {
     // SYNC(lane.position): before read_index moves; pairs with LaneEnd::catch_up().
+    VMBUS_FAULT(kReceiveCopied);
     proto::store_position(*lane_, reader->position());
+    VMBUS_FAULT(kReceivePosition);
     turn->wakes_writer = reader->commit();
+    VMBUS_FAULT(kReceiveReleased);
     count_received(*count);
+    VMBUS_FAULT(kReceiveCounted);
     stay_warm(turn);
     return static_cast<long>(*count);
   }
   if (reader->at_fin()) {  // the daemon's to consume
     in_.interrupt_mask().store_seq_cst(0);
+    VMBUS_FAULT(kReceiveAtFin);
     turn->needs_look = true;
     return kThroughCarrier;
   }
@@ -128,7 +139,9 @@ long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
     return 0;
   }
   if (wait == Wait::kSleep) SharedCell(lane_->sleepers).store_seq_cst(1);
+  VMBUS_FAULT(kReceiveSleeper);
   const auto asleep = reader.prepare_to_sleep();
+  VMBUS_FAULT(kReceiveUnmasked);
   if (!asleep) return report_error(lane_->in_error, turn);
   turn->again = !*asleep;
   turn->sleeps = *asleep && wait == Wait::kSleep;
@@ -150,7 +163,11 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags) const {
   const bool peeks = (flags & MSG_PEEK) != 0;
   const long count = real::call(SYS_recvmsg, fd_, &message, MSG_DONTWAIT | (peeks ? MSG_PEEK : 0));
   // Less than was asked for proves nothing: a bad buffer behind a good one ends a receive early, too.
-  if (count == -EAGAIN) in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
+  if (count == -EAGAIN) {
+    in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
+    VMBUS_FAULT(kReceiveCarrierEmpty);
+  }
+  if (count > 0) VMBUS_FAULT(kReceiveCarrierRead);
   if (count > 0) return count;
   return count == -EAGAIN ? 0 : kThroughCarrier;  // the end, or a bad buffer: the kernel says it
 }
@@ -180,9 +197,11 @@ void DirectEnd::stay_warm(InTurn* turn) const {
   const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
   if ((in_flags.load_relaxed() & proto::kLaneWatched) == 0) {
     in_flags.fetch_or(proto::kLaneWatched);
+    VMBUS_FAULT(kReceiveWatched);
     turn->needs_look = true;
   }
   if (in_.interrupt_mask().load_relaxed() == 0) in_.interrupt_mask().store_relaxed(1);
+  VMBUS_FAULT(kReceiveWarm);
 }
 
 // Until there is something in the ring or the carrier, or nobody may work the ring any more. A

@@ -7,6 +7,7 @@
 #include <array>
 #include <span>
 
+#include "ringbuf/fault_point.h"
 #include "ringbuf/pipe_writer.h"
 #include "ringbuf/whole_packet.h"
 #include "shim/direct.h"
@@ -58,13 +59,16 @@ bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) const {
   real::cancellation_point();
   const proto::Gate gate(lane_->out_gate);
   if (!gate.try_take(generation_, client_)) return false;
+  VMBUS_FAULT(kWholeSendGateTaken);
   auto written = ring::WholeWrite::kNo;
   if (sends().none() && SharedCell(lane_->raw).load_relaxed() == 0) {
     written = ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes});
   }
   if (written != ring::WholeWrite::kNo) count_sent(bytes);
+  VMBUS_FAULT(kWholeSendCounted);
   const bool signal = written == ring::WholeWrite::kYesSignal;
   const bool is_given = gate.try_give(generation_, client_);
+  VMBUS_FAULT(kGateGiven);
   if (signal || !is_given) finish_turn(lane_->out_gate, is_given, {.wakes_reader = signal});
   return written != ring::WholeWrite::kNo;
 }
@@ -83,9 +87,11 @@ Slept DirectEnd::sleep_for_room() {
   if (!take(lane_->out_gate, &held)) return Slept::kNever;
   const std::uint32_t seen = out_.read_index().load_relaxed();
   SharedCell(lane_->out_sleepers).store_seq_cst(1);
+  VMBUS_FAULT(kSendRoomSleeper);
   auto writer = ring::PipeWriter::resume(out_);
   const auto has_room = writer ? writer->request_room(out_.data_bytes() / 2)
                                : Result<bool, ring::RingError>(Failure{writer.error()});
+  VMBUS_FAULT(kSendRoomRequested);
   give(held, {});
   if (!has_room) return Slept::kNever;  // the next turn reports it
   if (*has_room) return Slept::kWoken;
@@ -120,6 +126,7 @@ long DirectEnd::write_turn(const Parts& from, std::size_t skip) {
   if (!may_touch(from, skip + wanted, Access::kRead)) return kThroughCarrier;
   HeldGate held;
   if (!take(lane_->out_gate, &held)) return kThroughCarrier;
+  VMBUS_FAULT(kSendGateTaken);
   InTurn turn;
   const long count = may_write() ? write_packets(from, skip, wanted, &turn) : kThroughCarrier;
   give(held, turn);
@@ -134,9 +141,13 @@ long DirectEnd::write_packets(const Parts& from, std::size_t skip, std::size_t w
   const auto batch = writer->prepare_batch(packet_bytes_, wanted, spans);
   if (!batch) return report_error(lane_->out_error, turn);
   Cursor(from, skip).copy_into(std::span(spans).first(batch->span_count));
+  VMBUS_FAULT(kSendCopied);
   writer->finish_batch(batch->bytes);
+  VMBUS_FAULT(kSendStaged);
   turn->wakes_reader = writer->commit();
+  VMBUS_FAULT(kSendPublished);
   count_sent(batch->bytes);
+  VMBUS_FAULT(kSendCounted);
   return static_cast<long>(batch->bytes);
 }
 
