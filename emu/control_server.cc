@@ -38,6 +38,7 @@ bool needs_descriptor(Request::BodyCase body) {
     case Request::kTakeError:
     case Request::kIdentify:
     case Request::kMapMemory:
+    case Request::kLinger:
       return true;
     case Request::BODY_NOT_SET:
     case Request::kHello:
@@ -49,6 +50,10 @@ bool needs_descriptor(Request::BodyCase body) {
     case Request::kVmAdd:
     case Request::kVmList:
     case Request::kVmRemove:
+    case Request::kVmAct:
+    case Request::kServiceList:
+    case Request::kServiceAdd:
+    case Request::kServiceRemove:
     case Request::kStop:
       return false;
   }

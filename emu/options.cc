@@ -23,19 +23,22 @@ constexpr const char* kExamples =
     "  vmbusd --foreground --log info          the same, in this terminal; Ctrl-C stops it\n"
     "  vmbusd --vm db --vm web,cid=7           two more guests beside the one called 'guest'\n"
     "  vmbusd --vm bsd,flavour=freebsd         a FreeBSD guest (AF_HYPERV 43)\n"
+    "  vmbusd --services ports.txt             services of profiles with registration=listed\n"
     "  vmbusd --socket /tmp/mine/bus           another bus; use it with "
     "VMBUS_SOCKET=/tmp/mine/bus\n"
     "\n"
     "Environment:\n"
-    "  VMBUS_SOCKET  as --socket; else $XDG_RUNTIME_DIR/vmbus/bus, else /tmp/vmbus-$UID/bus\n"
-    "  VMBUS_LOG     as --log; also off and on\n"
-    "  VMBUS_LOOP    as --loop";
+    "  VMBUS_SOCKET    as --socket; else $XDG_RUNTIME_DIR/vmbus/bus, else /tmp/vmbus-$UID/bus\n"
+    "  VMBUS_LOG       as --log; also off and on\n"
+    "  VMBUS_LOOP      as --loop\n"
+    "  VMBUS_SERVICES  as --services";
 
 // The raw words; empty means "not given".
 struct Words {
   std::string socket;
   std::string loop;
   std::string log;
+  std::string services;
   std::vector<std::string> guests;
 };
 
@@ -99,6 +102,14 @@ std::optional<EarlyExit> set_guests(const std::vector<std::string>& words, Daemo
   return std::nullopt;
 }
 
+std::optional<EarlyExit> set_services(const Setting& services, DaemonOptions& options) {
+  if (services.value.empty()) return std::nullopt;
+  auto read = client::read_services(services.value);
+  if (!read) return bad_value(fmt::format("{}: {}", services.source, read.error()));
+  options.services = std::move(*read);
+  return std::nullopt;
+}
+
 std::optional<EarlyExit> set_ready_descriptor(DaemonOptions& options) {
   if (options.ready_fd < 0 || ::fcntl(options.ready_fd, F_GETFD) >= 0) return std::nullopt;
   return bad_value(fmt::format("--ready-fd {}: no such descriptor is open", options.ready_fd));
@@ -115,6 +126,9 @@ void describe(CLI::App& app, Words& words, DaemonOptions& options) {
                  "a guest: NAME[,cid=N][,id=GUID][,flavour=linux|freebsd|wsl]")
       ->type_name("GUEST")
       ->take_all();
+  app.add_option("--services", words.services,
+                 "the services registered on the host, one GUID or vsock port a line")
+      ->type_name("FILE");
   app.add_option("--log", words.log, fmt::format("how much to log: {}", kLogLevels))
       ->type_name("LEVEL");
   app.add_flag("--leave-when-idle", options.leave_when_idle, "end when the last user has left");
@@ -149,6 +163,9 @@ std::variant<DaemonOptions, EarlyExit> parse_options(const std::vector<std::stri
     return *bad;
   if (auto bad = set_log(setting("--log", words.log, "VMBUS_LOG", lookup), options)) return *bad;
   if (auto bad = set_guests(words.guests, options)) return *bad;
+  if (auto bad =
+          set_services(setting("--services", words.services, "VMBUS_SERVICES", lookup), options))
+    return *bad;
   if (auto bad = set_ready_descriptor(options)) return *bad;
   return options;
 }

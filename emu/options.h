@@ -2,11 +2,13 @@
 #ifndef VMBUS_EMU_OPTIONS_H_
 #define VMBUS_EMU_OPTIONS_H_
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "emu/client/bus_path.h"
+#include "emu/client/service_list.h"
 #include "emu/event_loop.h"
 #include "emu/guest_spec.h"
 #include "emu/log.h"
@@ -19,6 +21,8 @@ struct DaemonOptions {
   LoopChoice loop = LoopChoice::kAuto;
   LogLevel log = LogLevel::kWarn;
   std::vector<GuestSpec> guests;  // beside "guest", unless that one is described here
+  // Registered on the host; none: there is no list, and every service counts.
+  std::optional<std::vector<client::ListedService>> services;
   int ready_fd = -1;  // where our starter waits, holding the start lock; -1: started by hand
   bool leave_when_idle = false;
 };

@@ -118,6 +118,16 @@ TEST_F(OptionsTest, ABadVariableIsNamed) {
   EXPECT_THAT(bad({}), HasSubstr("VMBUS_SOCKET 'relative/bus'"));
 }
 
+TEST_F(OptionsTest, AListOfServicesIsRead) {
+  EXPECT_FALSE(good({}).services.has_value());
+  const DaemonOptions empty = good({"--services", "/dev/null"});
+  ASSERT_TRUE(empty.services.has_value());
+  EXPECT_TRUE(empty.services->empty());
+  environment_["VMBUS_SERVICES"] = "/nowhere";
+  EXPECT_THAT(bad({}), AllOf(HasSubstr("VMBUS_SERVICES: "), HasSubstr("'/nowhere'")));
+  EXPECT_TRUE(good({"--services", "/dev/null"}).services.has_value()) << "the option counts more";
+}
+
 TEST_F(OptionsTest, TwoGuestsMayNotShareNameCidOrId) {
   EXPECT_THAT(bad({"--vm", "db", "--vm", "db"}), HasSubstr("'db'"));
   EXPECT_THAT(bad({"--vm", "a,cid=5", "--vm", "b,cid=5"}), HasSubstr("'b,cid=5'"));

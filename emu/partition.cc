@@ -36,6 +36,7 @@ struct Partition::Parts {
   std::optional<HostSide> host;  // both set as soon as the partition has its address
   std::optional<GuestSide> guest;
   bool running = false;
+  bool stopped = false;  // the guest's processors
 };
 
 tl::expected<std::unique_ptr<Partition>, int> Partition::create(PartitionConfig config,
@@ -134,7 +135,11 @@ void Partition::free_loopback(const ChannelRings& rings) {
 
 // ---- the loop -----------------------------------------------------------------------------------
 
-bool Partition::has_work() const { return parts_->host->has_work() || parts_->guest->has_work(); }
+bool Partition::has_work() const {
+  return parts_->host->has_work() || (!parts_->stopped && parts_->guest->has_work());
+}
+
+void Partition::stop_processors(bool stopped) { parts_->stopped = stopped; }
 
 void Partition::run() {
   Parts& p = *parts_;
@@ -143,11 +148,11 @@ void Partition::run() {
     bool worked = true;
     while (worked) {
       const bool host_worked = p.host->handle_messages();
-      worked = p.guest->handle_messages() || host_worked;
+      worked = (!p.stopped && p.guest->handle_messages()) || host_worked;
     }
     // Behind the messages: a signal never overtakes the OPEN_CHANNEL_RESULT of its channel.
     p.host->handle_signals();
-    p.guest->handle_signals();
+    if (!p.stopped) p.guest->handle_signals();
   }
   p.running = false;
 }

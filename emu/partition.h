@@ -175,6 +175,9 @@ class Partition {
   // Delivers queued messages and event flags to either half until nothing is left (callbacks may
   // add more).
   void run();
+  // While the guest's processors stand still, its half handles nothing: messages wait in its SynIC's
+  // slots and behind them, signals in its event flags. The host's half goes on.
+  void stop_processors(bool stopped);
 
  private:
   struct Parts;

@@ -103,6 +103,26 @@ TEST_F(PartitionTest, ConnectsAndClosesWithEveryMessageOfTheBook) {
   EXPECT_EQ(partition->status().memory_in_use_bytes, 0U);
 }
 
+TEST_F(PartitionTest, AGuestWhoseProcessorsStandStillHandlesNothingAndHoldsUpNobody) {
+  connect();
+  const Relid open = dial_from_host();
+  ASSERT_TRUE(sockets.guest_open(open));
+  partition->stop_processors(true);
+  sockets.events.clear();
+  dial_from_host(2);
+  partition->host_signal(open);
+  static_cast<void>(partition->host_rescind(open));
+  partition->run();
+  EXPECT_FALSE(partition->has_work()) << "or its owner would never be done";
+  EXPECT_EQ(sockets.events, Events{});
+  EXPECT_EQ(messages().back(), "RESCIND_CHANNEL_OFFER") << "it lies in the guest's SynIC";
+  partition->stop_processors(false);
+  EXPECT_TRUE(partition->has_work());
+  partition->run();
+  EXPECT_FALSE(sockets.events.empty());
+  EXPECT_FALSE(partition->has_work());
+}
+
 TEST_F(PartitionTest, LetsTheHostDial) {
   connect();
   const Relid relid = dial_from_host();

@@ -143,27 +143,6 @@ PumpResult pump_inbox(Socket& socket) {
   return {.more = socket.inbox.empty() && socket.stream != nullptr};
 }
 
-Counter received_counter(const Stream& stream) {
-  return stream.side() == Side::kGuest ? Counter::kBytesHostToGuest : Counter::kBytesGuestToHost;
-}
-
-// Nothing is gathered: FIN, the peer's close, or just empty for now.
-PumpResult at_end_of_ring(Socket& socket, bool signal) {
-  Stream& stream = *socket.stream;
-  if (stream.in.at_fin()) {
-    stream.in.consume_fin();
-    socket.ended |= proto::kEndedPeerWrite;
-    return {.signal = stream.in.commit() || signal};
-  }
-  if (stream.in.ended()) return {.signal = signal};
-  signal |= stream.in.commit();
-  const auto asleep = stream.in.prepare_to_sleep();
-  if (!asleep.ok()) return faulty();
-  if (!*asleep) return {.more = true, .signal = signal};
-  if (stream.peer_closed) socket.ended |= proto::kEndedPeerWrite;
-  return {.signal = signal};
-}
-
 // A is closed, and its last bytes may still be on their way: the peer, which may be blocked in its
 // own send before it reads them, must not be kept waiting.
 PumpResult drain(Socket& socket, Counters& counters) {
@@ -284,6 +263,27 @@ bool keeps_fin(const Socket& socket) {
 }
 
 }  // namespace
+
+Counter received_counter(const Stream& stream) {
+  return stream.side() == Side::kGuest ? Counter::kBytesHostToGuest : Counter::kBytesGuestToHost;
+}
+
+// Nothing is gathered: FIN, the peer's close, or just empty for now.
+PumpResult at_end_of_ring(Socket& socket, bool signal) {
+  Stream& stream = *socket.stream;
+  if (stream.in.at_fin()) {
+    stream.in.consume_fin();
+    socket.ended |= proto::kEndedPeerWrite;
+    return {.signal = stream.in.commit() || signal};
+  }
+  if (stream.in.ended()) return {.signal = signal};
+  signal |= stream.in.commit();
+  const auto asleep = stream.in.prepare_to_sleep();
+  if (!asleep.ok()) return faulty();
+  if (!*asleep) return {.more = true, .signal = signal};
+  if (stream.peer_closed) socket.ended |= proto::kEndedPeerWrite;
+  return {.signal = signal};
+}
 
 PumpResult pump_out(Socket& socket, Counters& counters) {
   if (socket.stream == nullptr || socket.stream->peer_closed) {

@@ -34,6 +34,11 @@ PumpResult pump_out(Socket& socket, Counters& counters);
 // the caller publishes it, then shuts B.
 PumpResult pump_in(Socket& socket, Counters& counters);
 
+// The rest of a turn at an empty ring: FIN, the peer's close, or just empty for now. `signal`: so far.
+PumpResult at_end_of_ring(Socket& socket, bool signal);
+// Of bytes that reach this end.
+Counter received_counter(const Stream& stream);
+
 // Moves what the ring still holds into the inbox, because the ring's memory is about to go.
 void rescue_ring(Socket& socket);
 

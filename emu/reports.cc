@@ -134,6 +134,7 @@ void describe_socket(const Socket& socket, control::SocketReport::Socket* report
   report->set_pid(socket.pid);
   report->set_program(socket.program);
   report->set_profile(socket.profile.text);
+  report->set_paused(Sockets::stands_still(socket));
   const bool direct = socket.lane != nullptr;
   report->set_bytes_sent(socket.bytes_sent + (direct ? socket.lane->bytes_out() : 0));
   report->set_bytes_received(socket.bytes_received + (direct ? socket.lane->bytes_in() : 0));
@@ -179,6 +180,7 @@ void report_guests(const Sockets& sockets,
     report->set_channels(status.channels);
     report->set_sockets(guest->sockets);
     report->set_guest_memory_bytes(status.memory_in_use_bytes);
+    report->set_paused(guest->paused);
     const bool is_default = guest.get() == &sockets.guests().default_guest();
     report->set_permanent(guest->permanent || is_default);
   }
@@ -204,6 +206,20 @@ control::SocketReport report_sockets(const Sockets& sockets) {
     if (guest->bus().status().channels < kMaxChannels) continue;
     report.set_note(fmt::format("guest \"{}\" has all {} channels in use: its next connect fails",
                                 guest->config().name, kMaxChannels));
+  }
+  return report;
+}
+
+control::ServiceReport report_services(const ServiceRegistry& services) {
+  control::ServiceReport report;
+  report.set_listed(services.has_list());
+  for (const auto& [service, name] : services.names()) {
+    control::ServiceReport::Service* row = report.add_services();
+    row->set_service(proto::to_text(service).c_str());
+    const auto port = proto::port_of(service);
+    row->set_is_port(port.has_value());
+    row->set_port(port ? port->value : 0);
+    row->set_name(name);
   }
   return report;
 }

@@ -18,6 +18,7 @@ void report_guests(const Sockets& sockets,
                    google::protobuf::RepeatedPtrField<control::StatusReport::Guest>* guests);
 void report_counters(const Counters& counters, control::StatusReport* report);
 control::SocketReport report_sockets(const Sockets& sockets);
+control::ServiceReport report_services(const ServiceRegistry& services);
 
 // `guest` empty: of all; `relid` 0: any. Times count from `start_ns` (CLOCK_MONOTONIC).
 control::MessageReport report_messages(const MessageLog& log, const std::string& guest,

@@ -15,7 +15,7 @@
 
 #include "emu/fd_reserve.h"
 #include "emu/log.h"
-#include "emu/report_file.h"
+#include "emu/replies.h"
 #include "emu/reports.h"
 #include "emu/version.h"
 
@@ -23,25 +23,6 @@ namespace vmbus::emu {
 namespace {
 
 using Body = control::Request::BodyCase;
-
-HandlerReply error_reply(int error, std::string explanation = {}) {
-  HandlerReply reply;
-  reply.message.set_error(error);
-  reply.message.set_explanation(std::move(explanation));
-  return reply;
-}
-
-HandlerReply no_such_guest(const std::string& name) {
-  return error_reply(ENOENT, fmt::format("no guest is called \"{}\": see `vmbus vm list`", name));
-}
-
-HandlerReply report_reply(const google::protobuf::MessageLite& report) {
-  auto file = make_report_file(report);
-  if (!file) return error_reply(file.error(), "the report's memory could not be had");
-  HandlerReply reply;
-  reply.attachment = std::move(*file);
-  return reply;
-}
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
@@ -88,6 +69,13 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::create(const DaemonOp
     if (!added) return tl::unexpected(added.error());
     (*added)->permanent = !options.leave_when_idle;
   }
+  if (options.services) {
+    ServiceRegistry& services = server->sockets_.host().services();
+    services.establish();
+    for (const client::ListedService& service : *options.services) {
+      services.add(service.id, service.name);
+    }
+  }
   server->sockets_.registry().set_default_cid(guests.default_guest().config().cid);
   return server;
 }
@@ -127,7 +115,7 @@ void Server::on_client_gone(const Client& client) {
 void Server::leave_if_idle() {
   if (!options_.leave_when_idle || control_ == nullptr) return;
   loop_.post([this] {
-    const bool used = kept_by_guests() || control_->connections() != 0 || !sockets_.all().empty();
+    const bool used = kept_by_guests() || control_->connections() != 0 || sockets_.any_in_use();
     if (used) return;
     const FdReserve::Loan for_the_lock(control_->reserve());
     if (directory_->leave_if_unused()) loop_.stop();
@@ -176,7 +164,8 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::kSetOption:
     case Body::kTakeError:
     case Body::kIdentify:
-    case Body::kMapMemory: {
+    case Body::kMapMemory:
+    case Body::kLinger: {
       Socket* socket = sockets_.find(socket_cookie(carrier.get()));
       if (socket == nullptr) return error_reply(ENOENT, "no socket of this bus");
       return on_socket(*socket, carrier.get(), request);
@@ -193,6 +182,14 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
       return list_guests();
     case Body::kVmRemove:
       return remove_guest(request.vm_remove());
+    case Body::kVmAct:
+      return act_on_guest(request.vm_act());
+    case Body::kServiceList:
+      return list_services();
+    case Body::kServiceAdd:
+      return add_service(request.service_add());
+    case Body::kServiceRemove:
+      return remove_service(request.service_remove());
     case Body::kStop:
       loop_.post([this] { stop(); });
       return {};
@@ -210,6 +207,7 @@ HandlerReply Server::create_socket(const Client& client, const control::CreateSo
                                 .pid = static_cast<std::uint32_t>(client.pid),
                                 .program = client.program});
   if (!born) return error_reply(born.error());
+  born->socket->works_rings = call.works_rings();
   HandlerReply reply;
   set_created(reply, sockets_, *born->socket);
   reply.attachment = std::move(born->a);
@@ -240,12 +238,17 @@ HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& re
     error = requests_.shutdown(socket, a, request.shutdown().how());
   } else if (request.has_set_option()) {
     const control::SetOption& call = request.set_option();
+    const bool wants_room =
+        call.level() == proto::kCarrierLevel && call.option() == proto::kRoomWanted;
+    if (wants_room) sockets_.wait_for_room(socket, a);
     error = requests_.set_option(socket, call.level(), call.option(), bytes_of(call.value()));
     if (error == 0) requests_.take_back(socket, a);
   } else if (request.has_take_error()) {
     reply.message.mutable_took_error()->set_so_error(requests_.take_error(socket));
   } else if (request.has_map_memory()) {
     error = map_memory(socket, reply);
+  } else if (request.has_linger()) {
+    reply.attachment = sockets_.linger(socket);
   } else {
     set_created(reply, sockets_, socket);
   }
@@ -282,51 +285,6 @@ HandlerReply Server::messages(const control::GetMessages& call) const {
       !messages_.has_any_of(call.guest()))
     return no_such_guest(call.guest());
   return report_reply(report_messages(messages_, call.guest(), call.relid(), steady_ns(started_)));
-}
-
-HandlerReply Server::list_guests() const {
-  control::VmReport report;
-  report_guests(sockets_, report.mutable_guests());
-  return report_reply(report);
-}
-
-HandlerReply Server::add_guest(const control::VmAdd& call) {
-  auto spec = make_guest_spec(call.name(), call.cid(), call.vm_id(), call.flavour());
-  if (!spec) return error_reply(EINVAL, spec.error());
-  auto guest = sockets_.guests().add(*spec);
-  if (!guest) return error_reply(EEXIST, guest.error());
-  // A private bus is its command's, whatever that adds to it: nobody else could ever end it.
-  (*guest)->permanent = !client::is_private_bus(options_.bus);
-  return list_guests();
-}
-
-HandlerReply Server::remove_guest(const control::VmRemove& call) {
-  Guest* guest = sockets_.guests().find(call.name());
-  if (guest == nullptr) return no_such_guest(call.name());
-  if (guest == &sockets_.guests().default_guest()) {
-    return error_reply(EPERM,
-                       fmt::format("\"{}\" cannot be removed: every bus has it", call.name()));
-  }
-  if (guest->sockets != 0 && !call.force()) {
-    return error_reply(EBUSY, fmt::format("\"{}\" has {} open sockets (see `vmbus ps`): close "
-                                          "them, or end them with --force",
-                                          call.name(), guest->sockets));
-  }
-  withdraw_guest(*guest);
-  return {};
-}
-
-void Server::withdraw_guest(Guest& guest) {
-  guest.removed = true;
-  sockets_.host().reset_all(guest.bus());
-  sockets_.settle_buses();
-  sockets_.end_guest(guest);
-  guest.bus().guest_unload();
-  sockets_.settle_buses();
-  loop_.post([this] {
-    sockets_.guests().collect();
-    leave_if_idle();
-  });
 }
 
 // ---- the process --------------------------------------------------------------------------------

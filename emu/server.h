@@ -56,6 +56,11 @@ class Server final : public ControlHandler {
   HandlerReply list_guests() const;
   HandlerReply remove_guest(const control::VmRemove& call);
   void withdraw_guest(Guest& guest);
+  HandlerReply act_on_guest(const control::VmAct& call);
+  HandlerReply pause(Guest& guest);
+  HandlerReply list_services();
+  HandlerReply add_service(const control::ServiceAdd& call);
+  HandlerReply remove_service(const control::ServiceRemove& call);
   bool kept_by_guests() const;
   void leave_if_idle();
 

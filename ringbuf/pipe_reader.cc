@@ -16,7 +16,7 @@ Result<PipeReader, RingError> PipeReader::open(const RingMemory& memory, ReaderO
 }
 
 Result<void, RingError> PipeReader::resume(ReadPosition position) {
-  auto ring = RingReader::resume(memory(), ring_.options());
+  auto ring = RingReader::resume_at(memory(), position.index, ring_.options());
   if (!ring) return Failure{ring.error()};
   ring_ = std::move(*ring);
   first_ = 0;
@@ -38,7 +38,8 @@ Result<PipePacket, RingError> PipeReader::packet_at(std::uint32_t skip_bytes) co
   return stream_packet_at(ring_, skip_bytes);
 }
 
-Result<Batch, RingError> PipeReader::gather_batch(std::span<Span> spans, std::size_t max_bytes) {
+Result<Batch, RingError> PipeReader::gather_batch(std::span<Span> spans, std::size_t max_bytes,
+                                                  std::size_t max_packets) {
   first_ = 0;
   count_ = 0;
   fin_bytes_ = 0;
@@ -47,7 +48,7 @@ Result<Batch, RingError> PipeReader::gather_batch(std::span<Span> spans, std::si
 
   Batch batch;
   std::uint32_t skip = 0;
-  while (skip < ring_.available_bytes() && count_ < kMaxBatchPackets) {
+  while (skip < ring_.available_bytes() && count_ < max_packets) {
     const auto packet = packet_at(skip);
     if (!packet) {
       if (count_ == 0) return Failure{packet.error()};

@@ -41,7 +41,9 @@ class PipeReader {
 
   // Lays spans over unconsumed data. 0 bytes (with a span to fill): nothing is there, unless
   // at_fin() or ended(). Gathering again starts at the same byte and may find more.
-  Result<Batch, RingError> gather_batch(std::span<Span> spans, std::size_t max_bytes);
+  // REQUIRES: max_packets <= kMaxBatchPackets.
+  Result<Batch, RingError> gather_batch(std::span<Span> spans, std::size_t max_bytes,
+                                        std::size_t max_packets = kMaxBatchPackets);
   // Steps over the first `bytes` of the last gathered batch.  REQUIRES: it had that many left.
   void consume(std::size_t bytes);
 

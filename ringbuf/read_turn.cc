@@ -20,7 +20,7 @@ Result<PipePacket, RingError> half_read_packet(RingReader& reader, std::uint32_t
 }
 
 Result<ReadTurn, RingError> ReadTurn::begin(const RingMemory& memory, ReadPosition position) {
-  auto ring = RingReader::resume(memory);
+  auto ring = RingReader::resume_at(memory, position.index);
   if (!ring) return Failure{ring.error()};
   ReadTurn turn(std::move(*ring));
   const std::uint32_t taken = position.taken_at(turn.ring_.index());
@@ -55,6 +55,22 @@ Result<std::size_t, RingError> ReadTurn::read(std::span<std::byte> to, bool one_
     if (one_packet) break;
   }
   return done;
+}
+
+Result<void, RingError> ReadTurn::skip_packet() {
+  if (const auto refilled = ring_.refill(); !refilled) return Failure{refilled.error()};
+  if (ring_.available_bytes() == 0) return Failure{RingError::kPositionInvalid};
+  const auto parsed = stream_packet_at(ring_, 0);
+  if (!parsed) return Failure{parsed.error()};
+  ring_.release_bytes(parsed->total_bytes);
+  taken_bytes_ = 0;
+  return {};
+}
+
+std::uint32_t ReadTurn::packet_bytes_left() {
+  if (!ring_.refill() || ring_.available_bytes() == 0) return 0;
+  const auto parsed = stream_packet_at(ring_, 0);
+  return parsed ? parsed->data_bytes - std::min(parsed->data_bytes, taken_bytes_) : 0;
 }
 
 std::uint32_t ReadTurn::readable_bytes() {

@@ -19,7 +19,8 @@
 
 namespace vmbus::ring {
 
-// How far somebody got inside the packet at `index`. It says nothing of a packet anywhere else.
+// Where the last reader stopped: at the packet at `index`, of which so many bytes are taken. It may be
+// ahead of the ring's read_index: what lies between is read, and its room not yet given back.
 struct ReadPosition {
   std::uint32_t index = 0;
   std::uint32_t taken_bytes = 0;
@@ -45,9 +46,17 @@ class ReadTurn {
   // The stream's end is the next thing in the ring.
   bool at_fin() const { return at_fin_; }
 
+  // Steps over the packet at hand, whatever is taken of it.
+  Result<void, RingError> skip_packet();
+
   // Gives the space of whole packets back, which ends the turn. True: the writer must be signalled.
   // The position is to be published before: the index it names is not yet the ring's.
   [[nodiscard]] bool commit() { return ring_.commit(); }
+  // Does so only if nothing more is there, as Linux' hv_sock does.
+  [[nodiscard]] bool commit_if_drained() {
+    const auto more = has_data();
+    return more && !*more && ring_.commit();
+  }
   ReadPosition position() const { return {ring_.index(), taken_bytes_}; }
 
   // RingReader's. REQUIRES: committed.
@@ -55,6 +64,8 @@ class ReadTurn {
 
   // Data bytes that could be read, as far as the packets are good. Walks them all.
   std::uint32_t readable_bytes();
+  // The same, of the packet at hand alone.
+  std::uint32_t packet_bytes_left();
   // Is anything there, as far as the writer's index says?
   Result<bool, RingError> has_data();
 

@@ -16,6 +16,15 @@ Result<RingReader, RingError> RingReader::resume(const RingMemory& memory, Reade
   return RingReader(memory, *indices, options);
 }
 
+Result<RingReader, RingError> RingReader::resume_at(const RingMemory& memory, std::uint32_t index,
+                                                    ReaderOptions options) {
+  auto reader = resume(memory, options);
+  if (!reader || !is_valid_index(index, memory.data_bytes())) return reader;
+  const std::uint32_t ahead = distance(reader->released_, index, memory.data_bytes());
+  if (ahead <= reader->available_bytes()) reader->next_ = index;
+  return reader;
+}
+
 RingReader::RingReader(const RingMemory& memory, const RingIndices& indices, ReaderOptions options)
     : memory_(memory),
       options_(options),

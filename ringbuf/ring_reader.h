@@ -33,7 +33,6 @@ struct ReaderOptions {
 [[nodiscard]] bool release_room(const RingMemory& memory, std::uint32_t before,
                                 std::uint32_t after);
 
-
 class RingReader {
  public:
   RingReader() = default;
@@ -47,6 +46,10 @@ class RingReader {
   // Goes on at the indices the ring holds, as open(), but stores nothing: for those who work a ring by
   // turns, and may find the mask as the last one left it.
   static Result<RingReader, RingError> resume(const RingMemory& memory, ReaderOptions options = {});
+  // The same, but what lies before `index` counts as released and not yet committed. An index that is
+  // not in the ring's used part is as good as none.
+  static Result<RingReader, RingError> resume_at(const RingMemory& memory, std::uint32_t index,
+                                                 ReaderOptions options = {});
 
   // The oldest packet that is not released, or kEmpty. Its bytes stay valid until commit().
   Result<PacketView, RingError> next();

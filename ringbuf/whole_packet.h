@@ -63,8 +63,8 @@ inline WholeWrite write_whole_packet(const RingMemory& memory, std::span<const s
   // reader_must_be_signalled(), for a batch of one packet.
   memory.write_index().store_seq_cst(memory.advance(start, bytes));
   VMBUS_FAULT(kWholeSendPublished);
-  const bool signal = memory.interrupt_mask().load_seq_cst() == 0 &&
-                      memory.read_index().load_seq_cst() == start;
+  const bool signal =
+      memory.interrupt_mask().load_seq_cst() == 0 && memory.read_index().load_seq_cst() == start;
   return signal ? WholeWrite::kYesSignal : WholeWrite::kYes;
 }
 
@@ -83,7 +83,7 @@ inline WholePacket read_whole_packet(const RingMemory& memory, ReadPosition posi
   // SYNC(ring.publish): acquires, as in RingReader::refill().
   const std::uint32_t write_index = memory.write_index().load_acquire();
   if (!is_valid_index(start, size) || !is_valid_index(write_index, size) ||
-      position.taken_at(start) != 0) {
+      position.index != start || position.taken_bytes != 0) {
     return {};
   }
   const std::uint32_t contiguous = std::min(distance(start, write_index, size), size - start);

@@ -45,6 +45,11 @@ const proto::Endpoint& endpoint_of(std::uint8_t bus, std::uint32_t index) {
   return entries[index];
 }
 
+const std::byte* current_table() {
+  const std::uint8_t bus = g_current_bus.load(std::memory_order_acquire);
+  return bus == 0 ? nullptr : g_buses[bus].table.load(std::memory_order_acquire);
+}
+
 int map_table(int memfd, std::uint8_t bus, std::uint64_t bus_id) {
   const long mapped =
       real::call(SYS_mmap, nullptr, proto::kEndpointTableBytes, PROT_READ, MAP_SHARED, memfd, 0);
@@ -264,6 +269,7 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
   request.body.create_socket.family = static_cast<std::uint32_t>(family);
   request.body.create_socket.type = static_cast<std::uint32_t>(type);
   request.body.create_socket.protocol = static_cast<std::uint32_t>(protocol);
+  request.body.create_socket.works_rings = environment().works_rings;
   if (const int error = prepare()) return error;
   LockedSection lock;
   set_text(request.body.create_socket.partition, environment().partition.data());
@@ -368,6 +374,13 @@ int request_memory(int fd, FdEntry entry, int* memfd) {
   return ask_about(fd, entry, request, &reply, memfd);
 }
 
+int request_linger(int fd, FdEntry entry, int* line) {
+  Request request{};
+  request.which_body = vmbus_control_Request_linger_tag;
+  Reply reply{};
+  return ask_about(fd, entry, request, &reply, line);
+}
+
 bool is_of_current_bus(FdEntry entry) {
   return entry.bus == g_current_bus.load(std::memory_order_relaxed);
 }
@@ -381,6 +394,12 @@ bool is_daemon_alive() {
   const bool alive = real::call(SYS_ppoll, &asked, 1, &at_once, nullptr, 0) == 0;
   t_asked_at = alive ? now : 0;
   return alive;
+}
+
+bool resets_exist() {
+  const std::byte* table = current_table();
+  return table != nullptr &&
+         proto::any_was_reset(*reinterpret_cast<const proto::EndpointTableHeader*>(table));
 }
 
 void ring_daemon(FdEntry entry) {

@@ -53,12 +53,16 @@ int request_set_option(int fd, FdEntry entry, int level, int option, const void*
 int request_take_error(int fd, FdEntry entry, int* so_error);
 // The memory with the socket's rings; -1 with an error. ENOENT: it has none now.
 int request_memory(int fd, FdEntry entry, int* memfd);
+// A line on which the daemon hangs up when nothing of the socket is unsent; -1: nothing is now.
+int request_linger(int fd, FdEntry entry, int* line);
 
 // Is that a socket of the daemon this process is connected to, or was last?
 bool is_of_current_bus(FdEntry entry);
 // Whether the daemon was there lately: asked of the kernel once in some tens of milliseconds a thread. Where
 // a program works rings itself, nothing else would tell it.
 bool is_daemon_alive();
+// Has the current daemon reset any guest's device? Three loads.
+bool resets_exist();
 // Tells the daemon that a bell was set (emu/protocol/lane.h). Takes no lock, never waits; a daemon whose
 // queue is full will look at all bells anyway.
 void ring_daemon(FdEntry entry);

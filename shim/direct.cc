@@ -68,6 +68,8 @@ DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) 
   end.index_ = endpoint.lane;
   end.packet_bytes_ = endpoint.packet_bytes;
   end.one_packet_ = (endpoint.quirks & proto::kQuirkReadsStream) == 0;
+  end.drains_ = (endpoint.quirks & proto::kQuirkCreditDrained) != 0;
+  end.heeds_room_ = (endpoint.quirks & proto::kQuirkRoomOfRing) != 0;
   end.area_ = proto::LaneArea(memory.base + memory.page_bytes);
   end.in_ = *in;
   end.out_ = *out;
@@ -128,6 +130,9 @@ void DirectEnd::finish_turn(std::uint64_t& word, bool is_given, const InTurn& tu
 void DirectEnd::tell(const InTurn& turn) const {
   if (turn.wakes_reader) wake_reader();
   if (turn.wakes_writer) wake_writer();
+  if (turn.wakes_sleepers && SharedCell(lane_->sleepers).exchange(0) != 0) {
+    wake_from_lane(lane_->sleepers);
+  }
   if (turn.needs_look) ring_look(index_);
 }
 

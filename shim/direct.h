@@ -14,6 +14,8 @@
 #ifndef VMBUS_SHIM_DIRECT_H_
 #define VMBUS_SHIM_DIRECT_H_
 
+#include <sys/socket.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -37,9 +39,10 @@ class DirectEnd {
  public:
   // How a call waits that finds nothing, or no room. A receive ends
   enum class Wait : unsigned char {
-    kNo,     // at once, and the next bytes go to the carrier: kThroughCarrier
-    kSpin,   // after a spin, if one is worth it: kWouldWait
-    kSleep,  // when it has an answer: it sleeps on the lane
+    kNo,       // at once, and the next bytes go to the carrier: kThroughCarrier
+    kSpin,     // after a spin, if one is worth it: kWouldWait
+    kSleep,    // when it has an answer: it sleeps on the lane
+    kSleepOn,  // the same, for the rest of a call: any signal ends it
   };
 
   DirectEnd() = default;
@@ -55,9 +58,12 @@ class DirectEnd {
   long receive(const Parts& to, int flags, Wait wait);
   // May a receive that found nothing sleep on the lane? Asks the kernel.
   bool may_sleep();
+  // The same for a send that finds no room.
+  bool may_sleep_for_room() const { return may_sleep_on_lane(fd_, SO_SNDTIMEO); }
   struct Sent {
     std::size_t bytes;         // in the ring now
     bool interrupted = false;  // by a signal: the call ends
+    bool full = false;         // the ring has no room for more
   };
   // Goes on behind `sent`. What is then left goes through the carrier. kSpin and kSleep: it waits a while
   // for room, a sleep after the spin.
@@ -76,6 +82,11 @@ class DirectEnd {
   void cool() const;
   // Bytes in the ring that a receive would find.
   long readable_bytes() const;
+  // What the next receive of one packet would find, in the carrier or the ring.
+  long packet_bytes() const;
+  bool heeds_room() const { return heeds_room_; }
+  // After a receive by the kernel: the packet that the carrier showed may be read.
+  void settle() const;
 
  private:
   // What is to be done once the gate is given up.
@@ -83,9 +94,10 @@ class DirectEnd {
     bool wakes_reader = false;  // the ring's rules want the peer signalled
     bool wakes_writer = false;
     bool needs_look = false;
-    bool again = false;   // there is something, after all
-    bool spins = false;   // nothing is there, and the mask stays set
-    bool sleeps = false;  // nothing is there, and the sender is asked to wake
+    bool again = false;           // there is something, after all
+    bool spins = false;           // nothing is there, and the mask stays set
+    bool sleeps = false;          // nothing is there, and the sender is asked to wake
+    bool wakes_sleepers = false;  // of this end's readers
   };
   // A program that handles signals has them blocked while it holds a gate, and until it has rung.
   struct HeldGate {
@@ -113,20 +125,24 @@ class DirectEnd {
   long receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait, InTurn* turn);
   long find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn);
   bool spin_for_data();
-  long sleep_for_data();
-  long receive_from_carrier(const Parts& to, int flags) const;
+  long sleep_for_data(Wait wait);
+  long receive_from_carrier(const Parts& to, int flags, InTurn* turn) const;
+  bool step_over_shown(InTurn* turn) const;
+  bool give_room_back(ring::ReadTurn& reader) const;
   Result<std::size_t, ring::RingError> read_parts(ring::ReadTurn& reader, const Parts& to,
                                                   std::size_t limit, int flags) const;
+  void leave(InTurn* turn, std::uint32_t index) const;
   void stay_warm(InTurn* turn) const;
   bool holds_all(std::size_t bytes) const;
 
-  long write_turn(const Parts& from, std::size_t skip);
-  long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, InTurn* turn) const;
+  long write_turn(const Parts& from, std::size_t skip, bool whole);
+  long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, bool whole,
+                     InTurn* turn) const;
   bool spin_for_room() const;
   void count_sent(std::size_t bytes) const;
   void count_received(std::size_t bytes) const;
-  Slept wait_for_room(Wait wait);
-  Slept sleep_for_room();
+  Slept wait_for_room(Wait wait, bool is_begun);
+  Slept sleep_for_room(bool restarts);
 
   int fd_ = -1;
   FdEntry entry_{};
@@ -134,8 +150,10 @@ class DirectEnd {
   std::uint32_t generation_ = 0;
   std::uint32_t index_ = 0;  // of the lane
   std::uint32_t packet_bytes_ = 0;
-  bool one_packet_ = true;  // a receive from the ring ends with its packet
-  bool may_block_ = false;  // the descriptor was not O_NONBLOCK when last asked
+  bool one_packet_ = true;   // a receive from the ring ends with its packet
+  bool drains_ = false;      // and gives room back once the ring is empty
+  bool heeds_room_ = false;  // what the ring has no room for is not sent
+  bool may_block_ = false;   // the descriptor was not O_NONBLOCK when last asked
   proto::Lane* lane_ = nullptr;
   proto::LaneArea area_;
   ring::RingMemory in_;

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "shim/known_epoch.h"
+#include "shim/polling.h"
 #include "shim/verdict.h"
 
 namespace vmbus::shim {
@@ -19,6 +20,21 @@ bool has_send_buffer(FdEntry entry, const proto::Endpoint& endpoint) {
 constinit thread_local std::array<KnownEnd, kKnownEnds> t_known_ends;
 constinit std::atomic<std::uint32_t> g_known_epoch{0};
 
+namespace {
+constinit thread_local bool t_polls = false;
+}  // namespace
+
+bool thread_polls() { return t_polls; }
+
+void begin_polling() {
+  t_polls = true;
+  for (KnownEnd& known : t_known_ends) {
+    if (known.fd < 0) continue;
+    const KnownEndUse use(known.fd);
+    if (use.receives()) use.end().cool();
+  }
+}
+
 void forget_known_ends() { g_known_epoch.fetch_add(1, std::memory_order_relaxed); }
 
 void remember(int fd, FdEntry entry, const proto::Endpoint& endpoint, const DirectEnd& end) {
@@ -27,8 +43,7 @@ void remember(int fd, FdEntry entry, const proto::Endpoint& endpoint, const Dire
   const auto word = std::bit_cast<std::uint64_t>(entry);
   const std::uint32_t epoch = g_known_epoch.load(std::memory_order_relaxed);
   const bool is_known = known.fd == fd && known.entry == word && known.epoch == epoch &&
-                        known.sequence == endpoint.sequence &&
-                        known.end.client() == end.client();
+                        known.sequence == endpoint.sequence && known.end.client() == end.client();
   if (is_known) return;
   known.is_used = true;
   known.fd = -1;

@@ -32,7 +32,7 @@ struct KnownEnd {
   const proto::Endpoint* shared = nullptr;
   const std::atomic<std::uint64_t>* slot = nullptr;  // of the table of descriptors
   std::uint64_t entry = 0;                           // what is in it
-  std::uint64_t asked_at = 0;  // ticks: when the daemon was last seen alive
+  std::uint64_t asked_at = 0;                        // ticks: when the daemon was last seen alive
   DirectEnd end;
 
   // The mapping is read-only and the access a load: const_cast serves SharedWord's type alone.

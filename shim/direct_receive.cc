@@ -1,4 +1,5 @@
 // DirectEnd: the receiving half.
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "ringbuf/whole_packet.h"
 #include "shim/direct.h"
 #include "shim/lane_sleep.h"
+#include "shim/polling.h"
 #include "shim/real.h"
 #include "shim/spin.h"
 
@@ -17,6 +19,11 @@ namespace {
 using ring::SharedCell;
 
 constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
+
+bool is_carrier_empty(int fd) {
+  int unread = 0;
+  return real::call(SYS_ioctl, fd, FIONREAD, &unread) == 0 && unread == 0;
+}
 
 std::uint32_t used_bytes(const ring::RingMemory& ring) {
   const auto indices = ring::load_indices(ring);
@@ -30,7 +37,8 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
   const bool peeks = (flags & MSG_PEEK) != 0;
   // All or nothing: what has to wait for more in the middle, a signal and a time limit must be able to
   // end as the kernel does.
-  if ((flags & MSG_WAITALL) != 0 && wait != Wait::kNo && (peeks || !holds_all(to.bytes))) {
+  const bool insists = (flags & MSG_WAITALL) != 0 && wait != Wait::kNo;
+  if (insists && !heeds_room_ && (peeks || !holds_all(to.bytes))) {
     cool();
     return kThroughCarrier;
   }
@@ -50,13 +58,13 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
     if (count != 0) return count;
     if (turn.spins && !spin_for_data()) return kWouldWait;
     if (!turn.sleeps) continue;
-    if (const long ended = sleep_for_data(); ended != 0) return ended;
+    if (const long ended = sleep_for_data(wait); ended != 0) return ended;
   }
 }
 
 long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
-  if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() || handles_signals() ||
-      !knows_range(buffer, bytes, Access::kWrite)) {
+  if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() || drains_ ||
+      handles_signals() || !knows_range(buffer, bytes, Access::kWrite)) {
     return 0;
   }
   real::cancellation_point();
@@ -76,7 +84,7 @@ long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
     turn.wakes_writer = ring::release_room(in_, packet.before, packet.after.index);
     VMBUS_FAULT(kWholeReceiveReleased);
     count_received(packet.data_bytes);
-    stay_warm(&turn);
+    leave(&turn, packet.after.index);
   }
   const bool is_given = gate.try_give(generation_, client_);
   VMBUS_FAULT(kGateGiven);
@@ -95,7 +103,7 @@ void DirectEnd::count_received(std::size_t bytes) const {
 long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait,
                              InTurn* turn) {
   VMBUS_FAULT(kReceiveGateTaken);
-  if (const long count = receive_from_carrier(to, flags); count != 0) return count;
+  if (const long count = receive_from_carrier(to, flags, turn); count != 0) return count;
   auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
   if (!reader) return report_error(lane_->in_error, turn);
   const auto count = read_parts(*reader, to, limit, flags);
@@ -106,11 +114,11 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
     VMBUS_FAULT(kReceiveCopied);
     proto::store_position(*lane_, reader->position());
     VMBUS_FAULT(kReceivePosition);
-    turn->wakes_writer = reader->commit();
+    turn->wakes_writer = give_room_back(*reader);
     VMBUS_FAULT(kReceiveReleased);
     count_received(*count);
     VMBUS_FAULT(kReceiveCounted);
-    stay_warm(turn);
+    leave(turn, reader->position().index);
     return static_cast<long>(*count);
   }
   if (reader->at_fin()) {  // the daemon's to consume
@@ -138,14 +146,20 @@ long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
     turn->spins = true;
     return 0;
   }
-  if (wait == Wait::kSleep) SharedCell(lane_->sleepers).store_seq_cst(1);
+  const bool sleeps = wait == Wait::kSleep || wait == Wait::kSleepOn;
+  if (sleeps) SharedCell(lane_->sleepers).store_seq_cst(generation_);
   VMBUS_FAULT(kReceiveSleeper);
   const auto asleep = reader.prepare_to_sleep();
   VMBUS_FAULT(kReceiveUnmasked);
   if (!asleep) return report_error(lane_->in_error, turn);
   turn->again = !*asleep;
-  turn->sleeps = *asleep && wait == Wait::kSleep;
-  return *asleep && wait == Wait::kNo ? kThroughCarrier : 0;
+  if (!*asleep) return 0;
+  // The end is said without the gate: it must be looked for again, too. Whoever registered meanwhile is
+  // woken in the place of those who said it.
+  const bool ended = (SharedCell(lane_->in_flags).load_seq_cst() & proto::kLaneEnded) != 0;
+  turn->sleeps = sleeps && !ended;
+  turn->wakes_sleepers = sleeps && ended;
+  return turn->sleeps ? 0 : kThroughCarrier;
 }
 
 bool DirectEnd::holds_all(std::size_t bytes) const {
@@ -154,7 +168,7 @@ bool DirectEnd::holds_all(std::size_t bytes) const {
 }
 
 // What the pump put there comes first. 0: it is empty.
-long DirectEnd::receive_from_carrier(const Parts& to, int flags) const {
+long DirectEnd::receive_from_carrier(const Parts& to, int flags, InTurn* turn) const {
   const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
   if ((in_flags.load_relaxed() & kAskCarrier) == 0) return 0;
   msghdr message{};
@@ -163,13 +177,43 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags) const {
   const bool peeks = (flags & MSG_PEEK) != 0;
   const long count = real::call(SYS_recvmsg, fd_, &message, MSG_DONTWAIT | (peeks ? MSG_PEEK : 0));
   // Less than was asked for proves nothing: a bad buffer behind a good one ends a receive early, too.
-  if (count == -EAGAIN) {
-    in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
-    VMBUS_FAULT(kReceiveCarrierEmpty);
-  }
+  if (count == -EAGAIN) in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
+  if (count == -EAGAIN) VMBUS_FAULT(kReceiveCarrierEmpty);
   if (count > 0) VMBUS_FAULT(kReceiveCarrierRead);
+  if (count == -EAGAIN || (count > 0 && !peeks)) {
+    if (!step_over_shown(turn)) return report_error(lane_->in_error, turn);
+  }
   if (count > 0) return count;
   return count == -EAGAIN ? 0 : kThroughCarrier;  // the end, or a bad buffer: the kernel says it
+}
+
+// The packet that the carrier shows is read once the carrier is empty. False: the ring is nonsense.
+bool DirectEnd::step_over_shown(InTurn* turn) const {
+  const SharedCell<std::uint32_t> shown(lane_->shown);
+  if (shown.load_seq_cst() == 0 || !is_carrier_empty(fd_)) return true;
+  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  if (!reader || !reader->skip_packet()) return false;
+  // SYNC(lane.position): before `shown` goes, and before read_index moves.
+  proto::store_position(*lane_, reader->position());
+  VMBUS_FAULT(kReceiveShownPosition);
+  shown.store_seq_cst(0);
+  VMBUS_FAULT(kReceiveShownCleared);
+  turn->wakes_writer = give_room_back(*reader);
+  const auto more = reader->has_data();
+  turn->needs_look = more && *more;  // the next packet is to be shown
+  return more.ok();
+}
+
+bool DirectEnd::give_room_back(ring::ReadTurn& reader) const {
+  return drains_ ? reader.commit_if_drained() : reader.commit();
+}
+
+void DirectEnd::settle() const {
+  HeldGate held;
+  if (SharedCell(lane_->shown).load_seq_cst() == 0 || !take(lane_->in_gate, &held)) return;
+  InTurn turn;
+  if (!step_over_shown(&turn)) report_error(lane_->in_error, &turn);
+  give(held, turn);
 }
 
 Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reader, const Parts& to,
@@ -187,6 +231,17 @@ Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reade
     if (one_packet && reader.position().taken_bytes == 0) break;
   }
   return done;
+}
+
+// Having read up to `index`. Whoever waits for the next bytes in a receive, or never waits, is not told of
+// them; the others are.
+void DirectEnd::leave(InTurn* turn, std::uint32_t index) const {
+  if (may_block_ || !thread_polls()) return stay_warm(turn);
+  const SharedCell<std::uint32_t> turns(lane_->in_turns);
+  turns.store_relaxed(turns.load_relaxed() + 1);
+  // SYNC(ring.wake): as in RingReader::prepare_to_sleep().
+  in_.interrupt_mask().store_seq_cst(0);
+  if (in_.write_index().load_seq_cst() != index) turn->needs_look = true;
 }
 
 // The mask is set while nobody tells us: the daemon watches.
@@ -228,8 +283,9 @@ bool DirectEnd::may_sleep() {
 }
 
 // 0: look again.
-long DirectEnd::sleep_for_data() {
-  switch (sleep_on_lane(lane_->sleepers, kReaderSleepNs)) {
+long DirectEnd::sleep_for_data(Wait wait) {
+  const LaneSleep how{kReaderSleepNs, wait == Wait::kSleep};
+  switch (sleep_on_lane(lane_->sleepers, generation_, how)) {
     case Slept::kWoken:
       return 0;
     case Slept::kInterrupted:
@@ -255,6 +311,17 @@ void DirectEnd::cool() const {
     turn.needs_look = !asleep.ok() || !*asleep;
   }
   give(held, turn);
+}
+
+long DirectEnd::packet_bytes() const {
+  int in_carrier = 0;
+  if (real::call(SYS_ioctl, fd_, FIONREAD, &in_carrier) == 0 && in_carrier != 0) return in_carrier;
+  HeldGate held;
+  if (!take(lane_->in_gate, &held)) return 0;
+  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  const long bytes = reader.ok() ? static_cast<long>(reader->packet_bytes_left()) : 0;
+  give(held, {});
+  return bytes;
 }
 
 long DirectEnd::readable_bytes() const {

@@ -21,6 +21,8 @@ using ring::SharedCell;
 
 constexpr std::size_t kTurnBytes = 64 * 1024;  // written with the gate held once
 constexpr std::size_t kSpans = 16;
+// A send of no more waits until there is room for all of it, so that two threads' do not mix.
+constexpr std::size_t kWholeBytes = 4096;
 
 bool is_queue_empty(int fd) {
   int queued = 0;
@@ -32,24 +34,31 @@ bool is_queue_empty(int fd) {
 DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) {
   real::cancellation_point();
   note_send();
+  bool whole = wait != Wait::kNo && sent == 0 && from.bytes <= kWholeBytes;
   while (sent < from.bytes) {
-    const long count = write_turn(from, sent);
+    long count = write_turn(from, sent, whole);
+    // Plugged: the ring was full, and what the carrier has room for is not the ring's.
+    if (count == kThroughCarrier && heeds_room_ && sends().only_kept()) count = 0;
+    if (count == 0 && whole && real::is_nonblocking(fd_)) {
+      whole = false;
+      continue;
+    }
     if (count > 0) sent += static_cast<std::size_t>(count);
     if (count > 0) continue;
-    const Slept slept = count == 0 ? wait_for_room(wait) : Slept::kNever;
+    const Slept slept = count == 0 ? wait_for_room(wait, sent > 0) : Slept::kNever;
     if (slept == Slept::kInterrupted) return {sent, true};
-    if (slept != Slept::kWoken) break;
+    if (slept != Slept::kWoken) return {sent, false, count == 0};
   }
   return {sent};
 }
 
 // kWoken: there is room, or there may be.
-Slept DirectEnd::wait_for_room(Wait wait) {
+Slept DirectEnd::wait_for_room(Wait wait, bool is_begun) {
   if (wait == Wait::kNo) return Slept::kNever;
   if (is_spin_worth_it(area_, index_) && !real::is_nonblocking(fd_) && spin_for_room()) {
     return Slept::kWoken;
   }
-  return wait == Wait::kSleep ? sleep_for_room() : Slept::kNever;
+  return wait == Wait::kSleep ? sleep_for_room(!is_begun) : Slept::kNever;
 }
 
 bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) const {
@@ -81,12 +90,12 @@ void DirectEnd::count_sent(std::size_t bytes) const {
 
 // SYNC(lane.sleepers): stored before the last look; pairs with wake_writer() and
 // LaneEnd::wake_writers().
-Slept DirectEnd::sleep_for_room() {
+Slept DirectEnd::sleep_for_room(bool restarts) {
   if (!may_sleep_on_lane(fd_, SO_SNDTIMEO)) return Slept::kNever;
   HeldGate held;
   if (!take(lane_->out_gate, &held)) return Slept::kNever;
   const std::uint32_t seen = out_.read_index().load_relaxed();
-  SharedCell(lane_->out_sleepers).store_seq_cst(1);
+  SharedCell(lane_->out_sleepers).store_seq_cst(generation_);
   VMBUS_FAULT(kSendRoomSleeper);
   auto writer = ring::PipeWriter::resume(out_);
   const auto has_room = writer ? writer->request_room(out_.data_bytes() / 2)
@@ -95,7 +104,7 @@ Slept DirectEnd::sleep_for_room() {
   give(held, {});
   if (!has_room) return Slept::kNever;  // the next turn reports it
   if (*has_room) return Slept::kWoken;
-  const Slept slept = sleep_on_lane(lane_->out_sleepers, kWriterSleepNs);
+  const Slept slept = sleep_on_lane(lane_->out_sleepers, generation_, {kWriterSleepNs, restarts});
   const bool moves = out_.read_index().load_relaxed() != seen;
   return slept == Slept::kLongEnough && moves ? Slept::kWoken : slept;
 }
@@ -121,25 +130,27 @@ bool DirectEnd::may_write() const {
 }
 
 // A count; 0: the ring is full; kThroughCarrier: it must not be written now.
-long DirectEnd::write_turn(const Parts& from, std::size_t skip) {
+long DirectEnd::write_turn(const Parts& from, std::size_t skip, bool whole) {
   const std::size_t wanted = std::min(from.bytes - skip, kTurnBytes);
   if (!may_touch(from, skip + wanted, Access::kRead)) return kThroughCarrier;
   HeldGate held;
   if (!take(lane_->out_gate, &held)) return kThroughCarrier;
   VMBUS_FAULT(kSendGateTaken);
   InTurn turn;
-  const long count = may_write() ? write_packets(from, skip, wanted, &turn) : kThroughCarrier;
+  const long count =
+      may_write() ? write_packets(from, skip, wanted, whole, &turn) : kThroughCarrier;
   give(held, turn);
   return count;
 }
 
-long DirectEnd::write_packets(const Parts& from, std::size_t skip, std::size_t wanted,
+long DirectEnd::write_packets(const Parts& from, std::size_t skip, std::size_t wanted, bool whole,
                               InTurn* turn) const {
   auto writer = ring::PipeWriter::resume(out_);
   if (!writer) return report_error(lane_->out_error, turn);
   std::array<ring::Span, kSpans> spans;
   const auto batch = writer->prepare_batch(packet_bytes_, wanted, spans);
   if (!batch) return report_error(lane_->out_error, turn);
+  if (whole && batch->bytes < wanted) return 0;
   Cursor(from, skip).copy_into(std::span(spans).first(batch->span_count));
   VMBUS_FAULT(kSendCopied);
   writer->finish_batch(batch->bytes);

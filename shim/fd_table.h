@@ -27,6 +27,7 @@ enum FdFlags : std::uint8_t {
   kFdCarrier = 1,           // end A of an endpoint
   kFdDevice = 2,            // our stand-in for an open /dev/vsock
   kFdSendBufferRaised = 4,  // SO_SNDBUF of A was raised after connecting (kFlagSendBufferLow)
+  kFdEndSeen = 8,           // a receive of this process came to the end (poll_events.h)
 };
 
 // What a descriptor stands for. `flags` 0: not ours.

@@ -55,7 +55,8 @@ int prepare_process() {
   auto* fresh = reinterpret_cast<ProcessPage*>(mapped);
   const long wiped = real::call(SYS_madvise, fresh, kPageBytes, MADV_WIPEONFORK);
   ProcessPage* expected = nullptr;
-  if (wiped != 0 || !g_process_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel)) {
+  if (wiped != 0 ||
+      !g_process_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel)) {
     real::call(SYS_munmap, fresh, kPageBytes);
     return static_cast<int>(-wiped);
   }

@@ -8,6 +8,7 @@
 
 #include "shim/control_connection.h"
 #include "shim/interpose.h"
+#include "shim/linger.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
                               // namespace
@@ -76,8 +77,11 @@ long close_range_around(unsigned first, unsigned last, unsigned control, unsigne
 int close(int fd) {
   if (is_control(fd) && owns_memory()) return real::answer_int(-EBADF);
   pthread_testcancel();  // a thread that ends here has not closed anything
+  const Linger linger = Linger::before_close(fd);
   forget(fd);
-  return real::answer_int(real::call(SYS_close, fd));
+  const long result = real::call(SYS_close, fd);
+  linger.wait();
+  return real::answer_int(result);
 }
 
 int __close(int fd) { return close(fd); }

@@ -3,6 +3,7 @@
 
 #include "shim/interpose.h"
 #include "shim/poll_events.h"
+#include "shim/polling.h"
 #include "shim/sandbox.h"
 #include "shim/user_memory.h"
 
@@ -23,6 +24,7 @@ int amended(pollfd* asked, nfds_t count, long result) {
 
 // Is there to be no wait, because an event is there that the kernel does not see?
 bool is_due(pollfd* asked, nfds_t count) {
+  begin_polling();
   return errors_may_exist() && !is_sandboxed() && is_readable(asked, count * sizeof *asked) &&
          has_error(asked, count);
 }

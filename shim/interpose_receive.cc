@@ -66,8 +66,7 @@ ssize_t preadv64v2(int fd, const iovec* parts, int count, off64_t offset, int fl
 ssize_t recv(int fd, void* buffer, size_t length, int flags) {
   const long result = Socket::receive_from(fd, buffer, length, flags);
   if (result != kNotOurs) return real::answer(result);
-  return real::answer(
-      real::blocking(SYS_recvfrom, fd, buffer, length, flags, nullptr, nullptr));
+  return real::answer(real::blocking(SYS_recvfrom, fd, buffer, length, flags, nullptr, nullptr));
 }
 
 ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) {

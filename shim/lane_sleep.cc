@@ -36,17 +36,18 @@ bool may_sleep_on_lane(int fd, int option) {
   if (g_cannot.load(std::memory_order_relaxed)) return false;
   timeval limit{};
   socklen_t length = sizeof limit;
-  const long result =
-      real::call(SYS_getsockopt, fd, SOL_SOCKET, option, &limit, &length);
+  const long result = real::call(SYS_getsockopt, fd, SOL_SOCKET, option, &limit, &length);
   return result == 0 && limit.tv_sec == 0 && limit.tv_usec == 0;
 }
 
-Slept sleep_on_lane(std::uint32_t& word, std::int64_t limit_ns) {
-  const Waiter waiter{1, reinterpret_cast<std::uintptr_t>(&word), kWord32, 0};
-  const std::int64_t end = monotonic_ns() + limit_ns;
+Slept sleep_on_lane(std::uint32_t& word, std::uint32_t value, LaneSleep how) {
+  const std::int64_t end = monotonic_ns() + how.limit_ns;
   const timespec until{end / kSecondNs, end % kSecondNs};
-  const long result =
-      real::blocking(SYS_futex_waitv, &waiter, 1, 0, &until, CLOCK_MONOTONIC);
+  const Waiter waiter{value, reinterpret_cast<std::uintptr_t>(&word), kWord32, 0};
+  const long result = how.restarts
+                          ? real::blocking(SYS_futex_waitv, &waiter, 1, 0, &until, CLOCK_MONOTONIC)
+                          : real::blocking(SYS_futex, &word, FUTEX_WAIT_BITSET, value, &until,
+                                           nullptr, FUTEX_BITSET_MATCH_ANY);
   switch (result) {
     case -ETIMEDOUT:
       return Slept::kLongEnough;

@@ -2,8 +2,8 @@
 // who wakes does it with one call and without the daemon.
 //
 // Signals     A sleep ends with EINTR, or goes on, as the handler's SA_RESTART says: futex_waitv (Linux
-//             5.16) restarts like recv does, even with a time limit. Where the kernel lacks it, or a
-//             filter forbids it, readers wait on the carrier.
+//             5.16) restarts like recv does, even with a time limit, FUTEX_WAIT with one never does. Where
+//             the kernel lacks it, or a filter forbids it, readers wait on the carrier.
 // Limits      Nobody wakes on behalf of a daemon that was killed, or of a shutdown that no hook saw: a
 //             reader's sleep ends every half second, and it looks at the carrier. A writer's ends after
 //             some milliseconds without room, and it goes on through the carrier.
@@ -27,8 +27,12 @@ enum class Slept : unsigned char {
 // Whether a call on `fd` that has to wait may do so on a lane: it has no time limit of its own
 // (`option`: SO_RCVTIMEO or SO_SNDTIMEO).
 bool may_sleep_on_lane(int fd, int option);
-// While `word` is 1, and no longer than `limit_ns`. A cancellation point; holds nothing.
-Slept sleep_on_lane(std::uint32_t& word, std::int64_t limit_ns);
+struct LaneSleep {
+  std::int64_t limit_ns;
+  bool restarts;  // after a handler with SA_RESTART; otherwise any signal ends it
+};
+// While `word` is `value`. A cancellation point; holds nothing.
+Slept sleep_on_lane(std::uint32_t& word, std::uint32_t value, LaneSleep how);
 // How many slept on `word`.
 long wake_from_lane(std::uint32_t& word);
 

@@ -119,6 +119,10 @@ long Socket::ioctl(unsigned long request, void* argument) const {
 long Socket::count_unread(void* argument) const {
   DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
   if (!direct && endpoint_.held_bytes == 0) return kNotOurs;
+  if (direct && (endpoint_.quirks & proto::kQuirkInqPacket) != 0) {
+    const auto packet = static_cast<int>(direct.packet_bytes());
+    return -copy_to_program(argument, &packet, sizeof packet);
+  }
   const auto behind = direct ? static_cast<int>(direct.readable_bytes()) : 0;
   int in_carrier = 0;
   const long result = real::call(SYS_ioctl, fd_, FIONREAD, &in_carrier);

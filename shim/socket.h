@@ -133,6 +133,9 @@ class Socket {
     return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();
   }
   long receive_directly(const Parts& to, int flags, long tried) const;
+  long receive_all(DirectEnd& direct, const Parts& to, int flags) const;
+  void settle_shown();
+  void want_room() const;
   // What check_send() let pass.
   long send_directly(DirectEnd& direct, const Parts& from, int flags);
   // `sent` bytes are in the ring.

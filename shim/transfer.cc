@@ -11,6 +11,7 @@
 #include "shim/daemon_client.h"
 #include "shim/direct.h"
 #include "shim/direct_cache.h"
+#include "shim/poll_events.h"
 #include "shim/real.h"
 #include "shim/sandbox.h"
 #include "shim/socket.h"
@@ -93,6 +94,12 @@ void Socket::bring_to_carrier() {
   if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.cool();
 }
 
+// Around the kernel's receives where one packet is shown at a time.
+void Socket::settle_shown() {
+  if ((endpoint_.quirks & proto::kQuirkRoomOfRing) == 0) return;
+  if (const DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.settle();
+}
+
 void Socket::begin_carrier_send() {
   if (const DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.begin_carrier_send();
 }
@@ -110,7 +117,9 @@ long Socket::after_receive(long result, int flags) {
   if (result == -ENOTSOCK) return refuse(result);
   if (result != 0 && result != -ECONNRESET) return result;
   if (!prove()) return result;
-  return load() ? end_of_stream(endpoint_) : -ECONNRESET;
+  if (!load()) return -ECONNRESET;
+  note_end_seen(entry_, endpoint_);
+  return end_of_stream(endpoint_);
 }
 
 // The wait of a Windows program that peeks at no bytes.
@@ -135,6 +144,7 @@ long Socket::receive(void* buffer, std::size_t length, int flags, long tried) {
   const long result =
       real::blocking(SYS_recvfrom, fd_, buffer, length, receive_flags(flags), nullptr, nullptr);
   tell_of_receive(proto::kReceiveEnds);
+  settle_shown();
   return after_receive(result, flags);
 }
 
@@ -144,12 +154,33 @@ long Socket::receive_directly(const Parts& to, int flags, long tried) const {
   DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
   if (!direct) return kThroughCarrier;
   const bool may_wait = (flags & MSG_DONTWAIT) == 0;
+  if (may_wait && (flags & MSG_WAITALL) != 0 && direct.heeds_room()) {
+    return receive_all(direct, to, flags & ~MSG_WAITALL);
+  }
   if (tried == 0) tried = direct.receive(to, flags, may_wait ? Wait::kSpin : Wait::kNo);
   if (tried != kWouldWait) return tried;
   if (!direct.may_sleep()) return direct.receive(to, flags, Wait::kNo);
   return held([&](int fd) {
     direct.use_descriptor(fd);
     return direct.receive(to, flags, Wait::kSleep);
+  });
+}
+
+// Packet by packet.
+long Socket::receive_all(DirectEnd& direct, const Parts& to, int flags) const {
+  if (real::is_nonblocking(fd_)) return direct.receive(to, flags, Wait::kNo);
+  if (!direct.may_sleep()) return kThroughCarrier;
+  return held([&](int fd) {
+    direct.use_descriptor(fd);
+    std::size_t done = 0;
+    while (done < to.bytes) {
+      const Window rest = window_of(to.parts, to.count, done, to.bytes - done);
+      const long count = direct.receive({rest.parts, rest.count, rest.bytes()}, flags,
+                                        done > 0 ? Wait::kSleepOn : Wait::kSleep);
+      if (count <= 0) return done > 0 ? static_cast<long>(done) : count;
+      done += static_cast<std::size_t>(count);
+    }
+    return static_cast<long>(done);
   });
 }
 
@@ -182,6 +213,7 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
   tell_of_receive(proto::kReceiveBegins);
   const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
   tell_of_receive(proto::kReceiveEnds);
+  settle_shown();
   if (result_flags != nullptr) *result_flags = message_flags(plain);
   return after_receive(result, flags);
 }
@@ -246,7 +278,8 @@ long Socket::send_to(int fd, const void* buffer, std::size_t length, int flags) 
     if (known.sends()) {
       if (known.end().send_whole(buffer, length)) return static_cast<long>(length);
       const iovec whole{const_cast<void*>(buffer), length};
-      if (Socket ours = hint(fd)) return ours.send_directly(known.end(), {&whole, 1, length}, flags);
+      if (Socket ours = hint(fd))
+        return ours.send_directly(known.end(), {&whole, 1, length}, flags);
     }
   }
   Socket ours = hint(fd);
@@ -259,7 +292,9 @@ long Socket::send_directly(DirectEnd& direct, const Parts& from, int flags) {
   const DirectEnd::Sent sent = direct.send(from, 0, wait);
   if (sent.bytes == from.bytes) return static_cast<long>(sent.bytes);
   if (wait == Wait::kNo || real::is_nonblocking(fd_)) {
-    return send_by_carrier(direct, from, sent.bytes, flags);
+    if (!sent.full || !direct.heeds_room()) return send_by_carrier(direct, from, sent.bytes, flags);
+    want_room();
+    return sent.bytes > 0 ? static_cast<long>(sent.bytes) : -EAGAIN;
   }
   return held([&](int fd) {
     Socket same = *this;
@@ -270,7 +305,11 @@ long Socket::send_directly(DirectEnd& direct, const Parts& from, int flags) {
 
 long Socket::wait_and_send(DirectEnd direct, const Parts& from, std::size_t sent, int flags) {
   direct.use_descriptor(fd_);
-  const DirectEnd::Sent now = direct.send(from, sent, Wait::kSleep);
+  DirectEnd::Sent now = direct.send(from, sent, Wait::kSleep);
+  while (now.full && direct.heeds_room() && direct.may_sleep_for_room() && takes_more(fd_)) {
+    now = direct.send(from, now.bytes, Wait::kSleep);
+  }
+  if (now.full && direct.heeds_room()) want_room();  // the kernel waits, with the call's time limit
   const auto count = static_cast<long>(now.bytes);
   if (now.bytes == from.bytes) return count;
   if (now.interrupted) return count > 0 ? count : -EINTR;
@@ -289,6 +328,13 @@ long Socket::send_by_carrier(const DirectEnd& direct, const Parts& from, std::si
   direct.end_carrier_send();
   VMBUS_FAULT(kCarrierSendEnded);
   return sent == 0 ? rest : static_cast<long>(sent) + std::max(rest, 0L);
+}
+
+// A shows no OUT until the ring has room.
+void Socket::want_room() const {
+  const int nothing = 0;
+  request_set_option(fd_, entry_, proto::kCarrierLevel, proto::kRoomWanted, &nothing,
+                     sizeof nothing);
 }
 
 // An error is the next call's to report: some of the call's bytes are on their way.

@@ -84,6 +84,12 @@ bool Plug::put(int a) const {
          static_cast<ssize_t>(bytes_.size());
 }
 
+bool Plug::fill(int a) const {
+  if (!put(a)) return false;
+  while (put(a)) continue;
+  return true;
+}
+
 std::vector<std::byte> Plug::remove(int b) const {
   std::vector<std::byte> bytes = take_all(b);
   erase_from(bytes);
@@ -97,9 +103,12 @@ bool Plug::is_next(int b) const {
 }
 
 void Plug::erase_from(std::vector<std::byte>& bytes) const {
-  const auto found = std::search(bytes.begin(), bytes.end(), bytes_.begin(), bytes_.end());
-  if (found != bytes.end()) {
-    bytes.erase(found, found + static_cast<std::ptrdiff_t>(bytes_.size()));
+  constexpr auto kLength = static_cast<std::ptrdiff_t>(proto::kPlugBytes);
+  auto from = bytes.begin();
+  while (true) {
+    from = std::search(from, bytes.end(), bytes_.begin(), bytes_.end());
+    if (from == bytes.end()) return;
+    from = bytes.erase(from, from + kLength);
   }
 }
 

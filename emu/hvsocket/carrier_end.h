@@ -41,6 +41,8 @@ class Plug {
   // Takes OUT away from a. False: a's queue is so full that it is not writable anyway, and stays so
   // while the daemon leaves the queue unread.
   bool put(int a) const;
+  // As often as A takes it: then it takes nothing else, either.
+  bool fill(int a) const;
   // Takes the plug from b's queue: a becomes writable, with an edge. Returns what else was queued
   // there (a program that wrote past its hooks before it was connected): application data.
   std::vector<std::byte> remove(int b) const;

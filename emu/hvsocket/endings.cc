@@ -35,8 +35,9 @@ void Sockets::detach(Socket& socket, bool reset) {
 
 void Sockets::end_of_stream(Socket& socket) {
   publish(socket);
+  if (socket.lane != nullptr) socket.lane->announce_end();
   ::shutdown(socket.b.get(), SHUT_WR);
-  if (socket.lane != nullptr) socket.lane->show_end();
+  if (socket.lane != nullptr) socket.lane->wake_sleepers();
 }
 
 void Sockets::finish_stream(Socket& socket) {
@@ -140,11 +141,13 @@ void Sockets::on_last_close(Socket& socket) {
   }
   if (socket.state == EndpointState::kListening) fail_waiting(socket);
   if (socket.state == EndpointState::kConnecting) cancel_attempt(socket);
-  if (socket.state == EndpointState::kConnected && socket.stream != nullptr) return queue(socket);
-  release(socket);
+  if (socket.state != EndpointState::kConnected || socket.stream == nullptr) return release(socket);
+  queue(socket);
+  if (stands_still(socket) && on_idle_) on_idle_();  // it stays, but nobody uses it
 }
 
 void Sockets::release(Socket& socket) {
+  hang_up(socket);
   release_name(socket);
   if (socket.guest != nullptr && socket.home == Home::kGuest) --socket.guest->sockets;
   loop_.unwatch(socket.watch);

@@ -40,7 +40,7 @@ struct ShimRule {
   proto::Setting setting;
   std::uint32_t bits;
 };
-constexpr std::array<ShimRule, 14> kShimRules{{
+constexpr std::array<ShimRule, 18> kShimRules{{
     {"peek=off", proto::kQuirkNoPeek},
     {"peek=refuse", proto::kQuirkNoPeek | proto::kQuirkNoPeekAtOnce},
     {"waitall=buffer", proto::kQuirkWaitallBuffer},
@@ -55,18 +55,28 @@ constexpr std::array<ShimRule, 14> kShimRules{{
     {"recv-after-shut=eshutdown", proto::kQuirkShutReadIsError},
     {"reads=stream", proto::kQuirkReadsStream},
     {"peer-buffer=on", proto::kQuirkPeerBuffer},
+    {"credit=drained", proto::kQuirkCreditDrained},
+    {"inq=packet", proto::kQuirkInqPacket},
+    {"fin-readiness=late", proto::kQuirkFinLate},
+    {"linger=on", proto::kQuirkLingers},
 }};
+
+bool lingers(const Socket& socket) {
+  return socket.obeys("linger=on") && !socket.before("vintage=6.16");
+}
 
 std::uint32_t endpoint_quirks(const Socket& socket) {
   std::uint32_t bits = 0;
   for (const ShimRule& rule : kShimRules) {
     if (socket.obeys(rule.setting)) bits |= rule.bits;
   }
+  if (socket.heeds_room()) bits |= proto::kQuirkRoomOfRing;
   if (socket.kind == proto::AddressKind::kHyperV) bits |= proto::kQuirkKeepsPeerName;
   if (socket.kind != proto::AddressKind::kVsock) return bits;
   if (socket.before("vintage=6.7")) bits |= proto::kQuirkNoSigpipe;
   if (socket.before("vintage=6.11")) bits |= proto::kQuirkNoIoctls;
   if (socket.before("vintage=6.16")) bits |= proto::kQuirkKeepsPassCred;
+  if (!lingers(socket)) bits &= ~std::uint32_t{proto::kQuirkLingers};
   if (socket.before("vintage=6.17")) bits |= proto::kQuirkNoInq;
   return bits;
 }

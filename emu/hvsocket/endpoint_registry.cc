@@ -21,7 +21,9 @@ tl::expected<EndpointRegistry, int> EndpointRegistry::create(std::uint64_t bus_i
                        .capacity = proto::kEndpointCapacity,
                        .bus_id = bus_id,
                        .daemon_pid = static_cast<std::uint32_t>(::getpid()),
-                       .default_cid = 0};
+                       .default_cid = 0,
+                       .resets = 0,
+                       .reserved_36 = 0};
   constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
   if (::fcntl(registry.fd_.get(), F_ADD_SEALS, kSeals) != 0) return tl::unexpected(errno);
   return registry;

@@ -28,6 +28,7 @@ class EndpointRegistry {
   int fd() const { return fd_.get(); }
   std::uint64_t bus_id() const { return header_->bus_id; }
   void set_default_cid(std::uint32_t cid);
+  void note_reset() { proto::note_reset(*header_); }
 
   // A free entry, or nothing when all are in use.
   std::optional<std::uint32_t> allocate();

@@ -36,9 +36,11 @@ class Guest {
   const PartitionConfig& config() const { return bus_->config(); }
   void set_bus(std::unique_ptr<Partition> bus) { bus_ = std::move(bus); }
 
-  bool permanent = false;     // added by hand: keeps the daemon running
-  bool removed = false;       // vm remove --force: no new sockets
-  std::uint32_t sockets = 0;  // that live in it
+  bool permanent = false;                 // added by hand: keeps the daemon running
+  bool removed = false;                   // vm remove --force: no new sockets
+  bool paused = false;                    // Sockets::pause_guest()
+  std::uint32_t sockets = 0;              // that live in it
+  std::vector<std::uint64_t> held_dials;  // cookies: connects that go on when it is resumed
 
  private:
   GuestDriver driver_;

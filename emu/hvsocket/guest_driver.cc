@@ -130,6 +130,7 @@ void GuestDriver::accept_offer(const HvsockOffer& offer) {
       listener != nullptr && dialer != nullptr && dialer->type != listener->type;
   const bool refuses = listener == nullptr || other_type || guest_.removed ||
                        is_beyond_old_ports(*listener, *port) ||
+                       sockets_.host().bars(*listener, guest_.config(), offer.service) ||
                        (!has_room && listener->obeys("full-backlog=reset"));
   if (refuses) {
     static_cast<void>(guest_.bus().guest_refuse(offer.relid));
@@ -220,6 +221,14 @@ void GuestDriver::on_rescind(Partition& bus, proto::Relid relid) {
   if (socket != nullptr && socket->stream != nullptr) return sockets_.peer_closed(*socket);
   let_go(relid);
   if (socket != nullptr) sockets_.connect_failed(*socket, ECONNRESET);
+}
+
+Socket* GuestDriver::dialer(const proto::Guid& endpoint) const {
+  const auto found = connecting_.find(endpoint.data1);
+  Socket* socket = found == connecting_.end() ? nullptr : sockets_.find(found->second);
+  const bool matches =
+      socket != nullptr && socket->attempt != nullptr && socket->attempt->endpoint == endpoint;
+  return matches ? socket : nullptr;
 }
 
 std::uint64_t GuestDriver::socket_of(proto::Relid relid) const {

@@ -41,6 +41,8 @@ class GuestDriver final : public GuestChannelEvents {
   void abandon(Socket& socket);
   // The socket's stream ended: gives the channel back.
   void finish(Socket& socket);
+  // The socket that dials under this endpoint's name, and has no offer yet. Null: none does.
+  Socket* dialer(const proto::Guid& endpoint) const;
   // The cookie of the channel's socket; 0: it has none.
   std::uint64_t socket_of(proto::Relid relid) const;
   // A listener has room again (or is going away: `listener` null): answers a waiting host connect.

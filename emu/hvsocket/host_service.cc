@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 #include "emu/hvsocket/names.h"
@@ -85,9 +86,29 @@ Socket* HostService::find_live(const Guid& vm_id, const Guid& service) {
 Socket* HostService::listener_for_guest(const PartitionConfig& guest, const Guid& service) {
   if (guest.flavour == Flavour::kWsl) return find_live(guest.vm_id, service);
   for (const Guid& candidate : {guest.vm_id, proto::kHvGuidChildren, proto::kHvGuidWildcard}) {
-    if (Socket* listener = find_live(candidate, service)) return listener;
+    Socket* listener = find_live(candidate, service);
+    if (listener != nullptr && !bars(*listener, guest, service)) return listener;
   }
   return nullptr;
+}
+
+// Nobody registers services for WSL: its only listeners are those that name the VM.
+bool HostService::bars(const Socket& end, const PartitionConfig& guest, const Guid& service) const {
+  return guest.flavour != Flavour::kWsl && end.obeys("registration=listed") &&
+         !services_.is_registered(service);
+}
+
+bool HostService::is_wsl(const Guid& vm_id) const {
+  const Guest* guest = sockets_.guests().find_vm_id(vm_id);
+  return guest != nullptr && guest->config().flavour == Flavour::kWsl;
+}
+
+bool HostService::bars_name(const Socket& socket, const proto::Address& name) const {
+  const Guid vm_id = listening_vm_id(name);
+  const bool exempt =
+      vm_id == proto::kHvGuidLoopback || vm_id == proto::kHvGuidParent || is_wsl(vm_id);
+  return !exempt && socket.obeys("registration=listed") &&
+         !services_.is_registered(proto::service_id_of(name));
 }
 
 Socket* HostService::listener_for_host(const Guid& service) {
@@ -100,7 +121,9 @@ Socket* HostService::listener_for_host(const Guid& service) {
 // ---- a guest connects ---------------------------------------------------------------------------
 
 void HostService::on_tl_connect(Partition& bus, const Guid& endpoint, const Guid& service) {
-  if (listener_for_guest(bus.config(), service) == nullptr)
+  const Socket* dialer = sockets_.guests().of(bus).driver().dialer(endpoint);
+  const bool barred = dialer != nullptr && bars(*dialer, bus.config(), service);
+  if (barred || listener_for_guest(bus.config(), service) == nullptr)
     return bus.host_refuse_connect(endpoint, service);
   auto relid = bus.host_offer(service, endpoint, false);
   if (!relid && let_go_of_closed(bus, endpoint, service)) {
@@ -209,12 +232,19 @@ void HostService::refuse_open(Partition& bus, proto::Relid relid, Channel& chann
 // ---- the host connects --------------------------------------------------------------------------
 
 void HostService::dial(Socket& socket, Partition& bus) {
+  if (bars(socket, bus.config(), socket.attempt->service)) return not_answered(socket);
   socket.attempt->guest = &bus;
   if (!bus.status().connected) {
     bus.guest_contact();
     bus.run();
   }
   if (!make_offer(socket, bus)) sockets_.connect_failed(socket, ECONNREFUSED);
+}
+
+// Nobody in the guest takes the connection: an impatient dialer hears it at once, a strict one at its
+// time limit.
+void HostService::not_answered(Socket& dialer) {
+  if (dialer.obeys("host-fast-fail=on")) sockets_.connect_failed(dialer, dialer.refusal());
 }
 
 bool HostService::make_offer(Socket& socket, Partition& bus) {
@@ -278,10 +308,7 @@ void HostService::on_channel_released(Partition& bus, proto::Relid relid) {
   Socket* socket = sockets_.find(channel.socket);
   if (socket == nullptr) return;
   if (socket->stream != nullptr) return sockets_.detach(*socket, true);
-  // Released without having been opened: the guest refuses. A strict dialer waits for its time
-  // limit instead.
-  if (!socket->obeys("host-fast-fail=on")) return;
-  sockets_.connect_failed(*socket, socket->refusal());
+  not_answered(*socket);  // released without having been opened: the guest refuses
 }
 
 void HostService::on_host_signal(Partition& bus, proto::Relid relid) {
@@ -290,18 +317,43 @@ void HostService::on_host_signal(Partition& bus, proto::Relid relid) {
   if (Socket* socket = sockets_.find(found->second.socket)) sockets_.count_signal(*socket);
 }
 
-void HostService::reset_all(Partition& bus) {
+std::vector<HostService::Key> HostService::channels_of(const Partition& bus) const {
   std::vector<Key> keys;
   for (const auto& [key, channel] : channels_) {
     if (key.first == &bus) keys.push_back(key);
   }
-  for (const Key& key : keys) {
-    Channel& channel = channels_[key];
-    Socket* socket = sockets_.find(channel.socket);
-    channel.socket = 0;
-    if (socket != nullptr && socket->stream != nullptr) sockets_.detach(*socket, true);
-    rescind(bus, proto::Relid{key.second}, channel);
-    if (socket != nullptr) sockets_.connect_failed(*socket, ECONNRESET);
+  return keys;
+}
+
+void HostService::reset_all(Partition& bus) {
+  for (const Key& key : channels_of(bus)) end_channel(key, Fate::kEnds);
+}
+
+// The host lets go of the rings first. Its program's connection was torn away, whatever the guest sees.
+void HostService::end_channel(const Key& key, Fate fate) {
+  const proto::Relid relid{key.second};
+  Channel& channel = channels_[key];
+  Socket* host_end = sockets_.find(std::exchange(channel.socket, 0));
+  if (host_end != nullptr && host_end->stream != nullptr) sockets_.detach(*host_end, true);
+  Socket* guest_end = sockets_.find(sockets_.guests().of(*key.first).driver().socket_of(relid));
+  const bool is_reset =
+      fate == Fate::kReset && guest_end != nullptr && guest_end->stream != nullptr;
+  if (is_reset) sockets_.reset_guest_end(*guest_end);
+  rescind(*key.first, relid, channel);
+  if (host_end != nullptr) sockets_.connect_failed(*host_end, ECONNRESET);
+}
+
+void HostService::end_channels(Partition& bus, FateOf fate, Attempts attempts) {
+  for (const Key& key : channels_of(bus)) {
+    const Channel& channel = channels_[key];
+    if (channel.rescinded) continue;
+    const Socket* host_end = sockets_.find(channel.socket);
+    const Socket* guest_end =
+        sockets_.find(sockets_.guests().of(bus).driver().socket_of(proto::Relid{key.second}));
+    const bool made = host_end != nullptr && host_end->stream != nullptr;
+    if (!made && attempts == Attempts::kWait) continue;
+    const Fate what = fate(host_end, guest_end);
+    if (what != Fate::kStays) end_channel(key, what);
   }
 }
 

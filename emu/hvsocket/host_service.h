@@ -16,8 +16,10 @@
 #include <map>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "emu/event_loop.h"
+#include "emu/hvsocket/service_registry.h"
 #include "emu/hvsocket/socket.h"
 #include "emu/partition.h"
 #include "emu/protocol/address.h"
@@ -28,6 +30,13 @@ class Sockets;
 
 // What the host calls an address: the VmId it listens for.
 proto::Guid listening_vm_id(const proto::Address& local);
+
+// What becomes of a connection whose guest is paused, migrated or reset; the harshest last.
+enum class Fate : std::uint8_t {
+  kStays,
+  kEnds,   // the host withdraws its channel: end of file and EPIPE in the guest
+  kReset,  // the guest's device is reset: ECONNRESET at both ends
+};
 
 class HostService final : public HostChannelEvents {
  public:
@@ -47,6 +56,15 @@ class HostService final : public HostChannelEvents {
   // The listener for a connection from the host itself: loopback, wildcard.
   Socket* listener_for_host(const proto::Guid& service);
 
+  // ---- registered services
+  ServiceRegistry& services() { return services_; }
+  const ServiceRegistry& services() const { return services_; }
+  // Keeps the registry this socket from being one end of a connection to that guest?
+  bool bars(const Socket& end, const PartitionConfig& guest, const proto::Guid& service) const;
+  // Must the service of a name that a host's socket binds be registered, and is not? Names that no
+  // ordinary virtual machine is reached by need not: the host's own loopback, a WSL guest's VmId.
+  bool bars_name(const Socket& socket, const proto::Address& name) const;
+
   // ---- connections
   void dial(Socket& socket, Partition& bus);
   void abandon(Socket& socket);
@@ -57,6 +75,11 @@ class HostService final : public HostChannelEvents {
   std::uint64_t socket_of(Partition& bus, proto::Relid relid) const;
   // Every connection to this guest ends as a reset at the host's end (vm remove --force).
   void reset_all(Partition& bus);
+  // The connections of this guest that `fate` does not let stay. Either end may be null: of those not
+  // made yet, which end only with Attempts::kEnd.
+  enum class Attempts : std::uint8_t { kWait, kEnd };
+  using FateOf = Fate (*)(const Socket* host_end, const Socket* guest_end);
+  void end_channels(Partition& bus, FateOf fate, Attempts attempts);
 
   void on_tl_connect(Partition& bus, const proto::Guid& endpoint,
                      const proto::Guid& service) override;
@@ -80,16 +103,21 @@ class HostService final : public HostChannelEvents {
   };
 
   Socket* find(const proto::Guid& vm_id, const proto::Guid& service) const;
+  bool is_wsl(const proto::Guid& vm_id) const;
   Socket* find_live(const proto::Guid& vm_id, const proto::Guid& service);
   bool make_offer(Socket& socket, Partition& bus);
+  void not_answered(Socket& dialer);
   bool let_go_of_closed(Partition& bus, const proto::Guid& endpoint, const proto::Guid& service);
   void accept(Partition& bus, proto::Relid relid, Channel& channel, Socket& listener);
   void wait_for_room(Partition& bus, proto::Relid relid, Channel& channel, const Socket& listener);
   void stop_waiting(Channel& channel);
   void refuse_open(Partition& bus, proto::Relid relid, Channel& channel);
   void rescind(Partition& bus, proto::Relid relid, Channel& channel);
+  std::vector<Key> channels_of(const Partition& bus) const;
+  void end_channel(const Key& key, Fate fate);
 
   Sockets& sockets_;
+  ServiceRegistry services_;
   std::unordered_multimap<proto::Guid, Socket*> names_;  // by service
   std::map<Key, Channel> channels_;
   std::uint32_t next_port_ = kFirstAutomaticPort;

@@ -7,6 +7,7 @@
 #include <climits>
 #include <utility>
 
+#include "emu/shown_packet.h"
 #include "ringbuf/fault_point.h"
 
 namespace vmbus::emu {
@@ -46,6 +47,7 @@ LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generat
   SharedCell(shared_->in_turns).store_seq_cst(0);
   SharedCell(shared_->in_error).store_seq_cst(0);
   SharedCell(shared_->sleepers).store_seq_cst(0);
+  SharedCell(shared_->shown).store_seq_cst(0);
   SharedCell(shared_->bytes_in).store_seq_cst(0);
   sends().open();
   SharedCell(shared_->raw).store_seq_cst(0);
@@ -95,20 +97,6 @@ void LaneEnd::give(std::uint64_t& word) const {
   if ((asked & proto::kGateAwaited) != 0) wake_all(&word);
 }
 
-// SYNC(lane.position): somebody died between its two stores; the position is the newer one. Pairs with
-// DirectEnd::receive_turn().
-void LaneEnd::catch_up(const ring::RingMemory& in) const {
-  const ring::ReadPosition position = proto::load_position(*shared_);
-  const auto indices = ring::load_indices(in);
-  if (!indices || position.index == indices->read_index ||
-      !ring::is_valid_index(position.index, in.data_bytes())) {
-    return;
-  }
-  const auto ahead = ring::distance(indices->read_index, position.index, in.data_bytes());
-  const auto used = ring::distance(indices->read_index, indices->write_index, in.data_bytes());
-  if (ahead <= used) in.read_index().store_seq_cst(position.index);
-}
-
 Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
   const Turn turn = take(shared_->in_gate, in_closed_, is_client);
   VMBUS_FAULT(kPumpInTaken);
@@ -117,7 +105,8 @@ Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
     SharedCell(shared_->in_flags).fetch_and(~std::uint32_t{proto::kLaneWatched});
   }
   if (in_closed_) return Turn::kYes;
-  catch_up(stream.in.memory());
+  // SYNC(lane.position): where the last reader stopped, even if it died before it moved read_index. Pairs
+  // with DirectEnd::receive_turn().
   const bool fault = SharedCell(shared_->in_error).load_relaxed() != 0 ||
                      !stream.in.resume(proto::load_position(*shared_)).ok();
   return fault ? Turn::kFault : Turn::kYes;
@@ -178,9 +167,11 @@ void LaneEnd::wake_writers() const {
   if (SharedCell(shared_->out_sleepers).exchange(0) != 0) wake_all(&shared_->out_sleepers);
 }
 
-void LaneEnd::show_end() const {
-  SharedCell(shared_->in_flags).fetch_or(proto::kLaneEnded);
-  wake_sleepers();
+void LaneEnd::wake_all_sleepers() const {
+  for (std::uint32_t* word : {&shared_->sleepers, &shared_->out_sleepers}) {
+    SharedCell(*word).store_seq_cst(0);
+    wake_all(word);
+  }
 }
 
 void LaneEnd::mark_raw() const { SharedCell(shared_->raw).store_seq_cst(1); }
@@ -188,8 +179,9 @@ void LaneEnd::mark_raw() const { SharedCell(shared_->raw).store_seq_cst(1); }
 bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
   if (!in_closed_) {
     if (take(shared_->in_gate, false, is_client) != Turn::kYes && !forced) return false;
-    catch_up(stream.in.memory());
     static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
+    if (shows_packet()) step_over_packet(stream.in);
+    set_shows_packet(false);
     Gate(shared_->in_gate).close(generation_);
     in_closed_ = true;
     wake_sleepers();

@@ -38,6 +38,13 @@ class LaneEnd {
   std::uint32_t index() const { return index_; }
   void describe(proto::Endpoint& image) const;
 
+  // The packet at the reader's position is in the carrier, too (emu/shown_packet.h).
+  bool shows_packet() const { return ring::SharedCell(shared_->shown).load_seq_cst() != 0; }
+  // With the in gate held.
+  void set_shows_packet(bool shows) const {
+    ring::SharedCell(shared_->shown).store_seq_cst(shows ? 1 : 0);
+  }
+
   // A turn of the pump: its reader or writer goes on where programs stopped.
   Turn begin_in(Stream& stream, const IsClient& is_client);
   void end_in(const Stream& stream, bool gave_to_carrier);
@@ -54,8 +61,10 @@ class LaneEnd {
   void wake_sleepers() const;
   // Writers that sleep are to look again.
   void wake_writers() const;
-  // The carrier is shut, and says what there is to say behind its bytes.
-  void show_end() const;
+  // The carrier is about to be shut, and says then what there is to say behind its bytes.
+  void announce_end() const { ring::SharedCell(shared_->in_flags).fetch_or(proto::kLaneEnded); }
+  // Whoever had set about waking may have died between the word and the call.
+  void wake_all_sleepers() const;
 
   // Shuts programs out for good. False: one of them is at it. `forced`: shuts them out all the same.
   bool close(Stream& stream, const IsClient& is_client, bool forced);
@@ -84,7 +93,6 @@ class LaneEnd {
   // Never kFault.
   Turn take(std::uint64_t& word, bool closed, const IsClient& is_client) const;
   void give(std::uint64_t& word) const;
-  void catch_up(const ring::RingMemory& in) const;
 
   GuestMemory* memory_;
   std::uint32_t index_;

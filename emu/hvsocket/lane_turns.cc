@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "emu/hvsocket/sockets.h"
+#include "emu/shown_packet.h"
 
 namespace vmbus::emu {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchInterval{1};
+constexpr std::chrono::milliseconds kReaderTurn{10};
 // A gate is held for one copy. Only when a connection is torn away (its guest is removed, say) does the
 // daemon wait for it, and no longer than this many looks: a millisecond or so.
 constexpr int kForcedLooks = 10'000;
@@ -35,10 +37,16 @@ LanePlace place_of(const Stream& stream) {
 }
 
 // What the pump alone can do: bytes held back below a low-water mark or for a small buffer of the peer's,
-// room given back only when the ring is drained, records.
+// records.
 bool is_for_pump_alone(const Socket& socket) {
   return socket.carries_records() || socket.obeys("low-water-poll=on") ||
-         socket.obeys("peer-buffer=on") || !socket.obeys("credit=gradual");
+         socket.obeys("peer-buffer=on");
+}
+
+// Is the next packet shown in the carrier, and its room kept until it is read?
+bool shows_packets(const Socket& socket) {
+  return socket.heeds_room() && !socket.reads_unseen && !socket.closed &&
+         !socket.has(proto::kEndedPeerWrite | proto::kEndedLocalRead) && socket.inbox.empty();
 }
 
 PumpResult not_begun(Turn turn) {
@@ -103,6 +111,10 @@ PumpResult Sockets::turn_out(Socket& socket) {
   const bool expected = lane.expects_sends();
   const Turn turn = lane.begin_out(*socket.stream, is_client_);
   if (turn != Turn::kYes) return not_begun(turn);
+  if (socket.is_plugged && !lift_plug(socket)) {
+    lane.end_out(*socket.stream, true, [] { return false; });
+    return {};
+  }
   const std::uint64_t sent_before = socket.bytes_sent;
   const PumpResult result = pump_out(socket, counters_);
   const bool keeps = !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
@@ -118,11 +130,51 @@ PumpResult Sockets::turn_in(Socket& socket) {
   const Turn turn = lane.begin_in(*socket.stream, is_client_);
   if (turn != Turn::kYes) return not_begun(turn);
   const std::uint64_t received_before = socket.bytes_received;
-  const PumpResult result = pump_in(socket, counters_);
+  const bool shows = lane.shows_packet() || shows_packets(socket);
+  const PumpResult result = shows ? show_packet(socket, counters_) : pump_in(socket, counters_);
+  if (lane.shows_packet()) wait_for_reader(socket);
   const bool gave = socket.bytes_received != received_before;
   lane.end_in(*socket.stream, gave);
   if (gave) lane.wake_sleepers();
   return result;
+}
+
+// ---- room ---------------------------------------------------------------------------------------
+
+void Sockets::wait_for_room(Socket& socket, int a) {
+  const bool sends = socket.lane != nullptr && socket.stream != nullptr && !socket.is_plugged &&
+                     !socket.has(proto::kEndedLocalWrite) && !socket.stream->fin_sent;
+  if (!sends || socket.lane->begin_out(*socket.stream, is_client_) != Turn::kYes) return;
+  const auto room = socket.stream->out.request_space(1);
+  socket.is_plugged = room.ok() && !*room && plug_.fill(a);
+  socket.lane->end_out(*socket.stream, socket.is_plugged,
+                       [&socket] { return carrier_is_empty(socket); });
+}
+
+// False: there is still no room. With the out gate held.
+bool Sockets::lift_plug(Socket& socket) {
+  Stream& stream = *socket.stream;
+  const bool waits = !socket.closed && !socket.has(proto::kEndedLocalWrite) && !stream.peer_closed;
+  if (waits && !stream.fin_sent) {
+    const auto room = stream.out.request_space(1);
+    if (room.ok() && !*room) return false;
+  }
+  socket.is_plugged = false;
+  const std::vector<std::byte> others = plug_.remove(socket.b.get());
+  socket.outbox.insert(socket.outbox.end(), others.begin(), others.end());
+  socket.b_readable = true;
+  return true;
+}
+
+// A program that reads past our hooks rings no bell.
+void Sockets::wait_for_reader(Socket& socket) {
+  if (std::exchange(socket.waits_for_reader, true)) return;
+  loop_.after(kReaderTurn, [this, cookie = socket.cookie] {
+    Socket* waiting = find(cookie);
+    if (waiting == nullptr) return;
+    waiting->waits_for_reader = false;
+    if (waiting->lane != nullptr && waiting->lane->shows_packet()) queue(*waiting);
+  });
 }
 
 // ---- bells --------------------------------------------------------------------------------------
@@ -158,6 +210,7 @@ void Sockets::client_gone() {
   for (const auto& [cookie, socket] : sockets_) {
     if (socket->lane == nullptr) continue;
     socket->lane->stop_watching();
+    socket->lane->wake_all_sleepers();
     queue(*socket);
   }
 }

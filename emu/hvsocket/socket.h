@@ -54,7 +54,7 @@ struct SocketOptions {
   std::uint64_t buffer_max_size = 262144;
   std::uint64_t connect_timeout_us = 2'000'000;
   std::uint32_t hv_connect_timeout_ms = 2000;
-  std::uint32_t hv_options = 0;
+  std::uint32_t hv_options = 0;  // HVSOCKET_ numbers as bits
 };
 
 // A connection that found its listener's queue full: it is answered when there is room, or given up
@@ -92,6 +92,12 @@ struct Attempt {
   bool plugged = false;  // A shows no OUT; otherwise connect() has not answered yet
 };
 
+// A close that waits until nothing is unsent: the daemon's end of its line (control.proto, Linger).
+struct LingeringClose {
+  OwnedFd line;
+  WatchId watch{};
+};
+
 struct Socket {
   // Identity, fixed at birth.
   std::uint32_t entry = 0;
@@ -106,6 +112,7 @@ struct Socket {
   std::string partition;  // "auto", "host" or a guest's name
   Profile profile;
   std::uint32_t protocol = 0;  // as socket() was asked
+  bool works_rings = false;    // its program does, with hooks: mode ring
 
   Home home = Home::kUndecided;
   Guest* guest = nullptr;  // home kGuest: its own; undecided and bound: where the port is held
@@ -132,6 +139,8 @@ struct Socket {
   std::vector<std::byte> outbox;  // taken or peeked from B ahead of what B still holds
   bool outbox_is_last = false;    // B's queue is left unread (SHUT_WR): the outbox is all there is
 
+  std::vector<LingeringClose> lingering;
+
   // Pump. Edges seen and not yet used up.
   bool b_readable = true;
   bool b_writable = true;
@@ -143,6 +152,9 @@ struct Socket {
   std::size_t credit_bytes = SIZE_MAX;  // what may be sent before the peer reads
   bool waits_for_credit = false;        // a timer brings another turn
   bool owes_credit = false;             // the peer waits for this socket's program to read
+  bool reads_unseen = false;      // the program reads the carrier past our hooks (shown_packet.h)
+  bool waits_for_reader = false;  // a timer looks whether it has read
+  bool is_plugged = false;        // A shows no OUT, because the ring has no room
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_discarded = 0;  // since the peer is gone
@@ -167,6 +179,8 @@ struct Socket {
     if (obeys("refusal=timeout")) return ETIMEDOUT;
     return obeys("refusal=refused") ? ECONNREFUSED : near_refusal();
   }
+  // No more is sent than the ring has room for, and none is moved out of it unread.
+  bool heeds_room() const { return works_rings && obeys("room=ring"); }
   bool has(std::uint8_t bits) const { return (ended & bits) != 0; }
   // Bytes below SO_RCVLOWAT stay in the inbox, so that A shows no IN.
   bool has_low_water() const {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "emu/hvsocket/socket_requests.h"
 
@@ -93,9 +94,8 @@ int SocketRequests::collect_reset(Socket& socket, int a) {
 
 int SocketRequests::start(Socket& socket, const proto::Address& target) {
   if (const int error = choose_home_for_connect(socket, target)) return error;
-  if (socket.guest != nullptr && socket.guest->removed) return ENODEV;
-  return socket.home == Home::kHost ? start_from_host(socket, target)
-                                    : start_from_guest(socket, target);
+  if (socket.home == Home::kHost) return start_from_host(socket, target);
+  return socket.guest->removed ? ENODEV : start_from_guest(socket, target);
 }
 
 // `auto`: dialling a VM's CID makes it the host's, anything else the default guest's.
@@ -158,10 +158,21 @@ int SocketRequests::start_from_guest(Socket& socket, const proto::Address& targe
   socket.attempt->service = service;
   socket.attempt->guest = &guest.bus();
   socket.peer = target;
-  if (reach == Reach::kDevice) {
-    sockets_.connect_failed(socket, ECONNRESET);
-    return 0;
+  if (guest.paused) {
+    std::erase(guest.held_dials, socket.cookie);
+    guest.held_dials.push_back(socket.cookie);
+  } else {
+    dial_from_guest(socket, guest);
   }
+  return 0;
+}
+
+// The second half, which waits while the guest is paused.
+void SocketRequests::dial_from_guest(Socket& socket, Guest& guest) {
+  const proto::Address target = socket.peer;
+  const Guid service = socket.attempt->service;
+  const Reach reach = reach_of(socket, target);
+  if (reach == Reach::kDevice) return sockets_.connect_failed(socket, ECONNRESET);
   Socket* nearby = nullptr;
   if (reach == Reach::kLoopback) {
     const proto::Cid cid =
@@ -175,7 +186,15 @@ int SocketRequests::start_from_guest(Socket& socket, const proto::Address& targe
   } else {
     guest.driver().dial(socket);
   }
-  return 0;
+}
+
+void SocketRequests::resume(Guest& guest) {
+  sockets_.resume_guest(guest);
+  for (const std::uint64_t cookie : std::exchange(guest.held_dials, {})) {
+    Socket* socket = sockets_.find(cookie);
+    const bool waits = socket != nullptr && socket->state == EndpointState::kConnecting;
+    if (waits) dial_from_guest(*socket, guest);
+  }
 }
 
 // Where a guest's connect goes.
@@ -215,8 +234,11 @@ int SocketRequests::unreachable(const Socket& socket, const proto::Address& targ
 // that port.
 Socket* SocketRequests::stand_in_for_host(const Socket& socket, const Guid& service) {
   if (socket.partition != "auto" || socket.kind != AddressKind::kVsock) return nullptr;
-  if (sockets_.host().listener_for_guest(socket.guest->config(), service) != nullptr)
+  const PartitionConfig& guest = socket.guest->config();
+  HostService& host = sockets_.host();
+  if (host.bars(socket, guest, service) || host.listener_for_guest(guest, service) != nullptr) {
     return nullptr;
+  }
   Socket* listener =
       socket.guest->driver().live_listener(proto::kCidAny, proto::Port{service.data1});
   return listener != nullptr && listener->partition == "auto" ? listener : nullptr;

@@ -157,6 +157,8 @@ int SocketRequests::bind_vsock(Socket& socket, proto::Address address, bool priv
   } else if (address.port < proto::kFirstUnprivilegedPort && !privileged &&
              socket.obeys("low-ports=root")) {
     return EACCES;
+  } else if (socket.home == Home::kHost && sockets_.host().bars_name(socket, address)) {
+    return EACCES;
   }
   return take_name(socket, address) ? 0 : EADDRINUSE;
 }
@@ -173,6 +175,8 @@ int SocketRequests::bind_hyperv(Socket& socket, const proto::Address& address) {
     if (!port) return EADDRNOTAVAIL;  // a guest's listeners are found by port
     name.port = *port;
     name.cid = proto::kCidAny;
+  } else if (sockets_.host().bars_name(socket, name)) {
+    return EACCES;
   }
   return take_name(socket, name) ? 0 : EADDRINUSE;
 }
@@ -274,8 +278,9 @@ int SocketRequests::shutdown(Socket& socket, int a, int how) {
     leave_plug(socket, a);
   }
   if ((added & proto::kEndedLocalRead) != 0) {
+    if (socket.lane != nullptr) socket.lane->announce_end();
     ::shutdown(a, SHUT_RD);
-    if (socket.lane != nullptr) socket.lane->show_end();
+    if (socket.lane != nullptr) socket.lane->wake_sleepers();
     sockets_.tell_of_shut_read(socket);
   }
   sockets_.queue(socket);
@@ -286,13 +291,14 @@ int SocketRequests::shutdown(Socket& socket, int a, int how) {
 // last close.
 void SocketRequests::leave_plug(Socket& socket, int a) {
   const Plug& plug = sockets_.plug();
+  const bool is_plugged = std::exchange(socket.is_plugged, false);
   if (socket.carries_records()) {
     take_records_before_plug(socket, plug);  // makes room for it
     plug.put(a);
     ::shutdown(a, SHUT_WR);
     take_records_before_plug(socket, plug);
   } else {
-    plug.put(a);
+    if (!is_plugged) plug.put(a);
     ::shutdown(a, SHUT_WR);
     std::vector<std::byte> queued = peek_all(socket.b.get());
     plug.erase_from(queued);
@@ -304,7 +310,8 @@ void SocketRequests::leave_plug(Socket& socket, int a) {
 int SocketRequests::set_option(Socket& socket, int level, int option,
                                std::span<const std::byte> value) {
   if (level == proto::kCarrierLevel) {
-    option == proto::kReceiveBegins ? sockets_.begin_receive(socket) : sockets_.end_receive(socket);
+    if (option == proto::kReceiveBegins) sockets_.begin_receive(socket);
+    if (option == proto::kReceiveEnds) sockets_.end_receive(socket);
     return 0;
   }
   const int error = emu::set_option(socket, level, option, value);

@@ -45,6 +45,8 @@ class SocketRequests {
   // What A holds below the socket's low-water mark, so that A shows no IN.
   void take_back(Socket& socket, int a);
   int take_error(Socket& socket);
+  // Ends a guest's pause, and goes on with the connects that it held. REQUIRES: guest.paused.
+  void resume(Guest& guest);
 
  private:
   // kDevice: virtio leaves a CID it does not know to its device, which refuses.
@@ -67,6 +69,7 @@ class SocketRequests {
                            proto::Address& address);
   static std::optional<proto::Port> automatic_port(const Socket& socket, proto::Cid cid);
   int start_from_guest(Socket& socket, const proto::Address& target);
+  void dial_from_guest(Socket& socket, Guest& guest);
   int start_from_host(Socket& socket, const proto::Address& target);
   void dial_loopback(Socket& socket, Socket* listener);
   void leave_plug(Socket& socket, int a);

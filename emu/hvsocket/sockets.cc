@@ -60,6 +60,7 @@ tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
   born.b = std::move(carrier->b);
   born.pid = spec.pid;
   born.program = spec.program;
+  born.works_rings = spec.works_rings;
   born.kind = spec.kind;
   born.type = spec.type;
   born.partition = spec.partition;
@@ -211,7 +212,8 @@ Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
                       .profile = listener.profile,
                       .protocol = listener.protocol,
                       .pid = listener.pid,
-                      .program = listener.program});
+                      .program = listener.program,
+                      .works_rings = listener.works_rings});
   if (!born) return nullptr;
   Socket& socket = *born->socket;
   socket.home = listener.home;
@@ -334,6 +336,7 @@ void Sockets::signal_peer(Socket& socket) {
 }
 
 void Sockets::run_pump(Socket& socket) {
+  if (stands_still(socket)) return stand_still(socket);
   const bool had_end = socket.has(proto::kEndedPeerWrite);
   settle_credit(socket);
   const PumpResult out = turn_out(socket);
@@ -359,6 +362,7 @@ void Sockets::run_pump(Socket& socket) {
     end_of_stream(socket);
   }
   if (socket.stream != nullptr) finish_stream(socket);
+  hang_up_if_sent(socket);
   if (socket.closed && socket.stream == nullptr) return release(socket);
   if (out.more || in.more) queue(socket);
 }

@@ -44,6 +44,7 @@ struct SocketSpec {
   std::uint32_t protocol = 0;
   std::uint32_t pid = 0;
   std::string program;
+  bool works_rings = false;
 };
 
 class Sockets {
@@ -94,6 +95,8 @@ class Sockets {
   void peer_closed(Socket& socket);
   // The ring memory goes away now: rescues what is unread. `reset`: calls then say ECONNRESET.
   void detach(Socket& socket, bool reset);
+  // The device under a guest's end was reset: as detach(), and SO_ERROR tells it once.
+  void reset_guest_end(Socket& guest_end);
   // The other end of the connection, while both have it.
   Socket* peer_of(const Socket& socket);
   // Between the two, bytes below the low-water mark are not held back.
@@ -119,6 +122,22 @@ class Sockets {
   // The guest is withdrawn: its connects fail and its listeners end, both with ENODEV.
   void end_guest(const Guest& guest);
 
+  // ---- what happens to a guest from outside (standstill.cc)
+  // Its processors stop: what its programs send, and what is sent to them, stays where it is, and the
+  // bus brings it nothing. Connections that do not survive that end here. REQUIRES: !guest.paused.
+  void pause_guest(Guest& guest);
+  // REQUIRES: guest.paused. The caller goes on with guest.held_dials.
+  void resume_guest(Guest& guest);
+  // It goes on elsewhere: its old host keeps no connection that does not survive that.
+  void migrate_guest(Guest& guest);
+  // Its socket device is reset, and every connection with it.
+  void reset_device(Guest& guest);
+  // Is the socket in a guest that is paused?
+  static bool stands_still(const Socket& socket);
+  // Is a socket open anywhere, or not yet done? One that is closed in a paused guest, or behind it,
+  // never will be.
+  bool any_in_use() const;
+
   // False: its last close had happened, unnoticed so far, and has been dealt with now. Whoever is
   // about to refuse a name, or to connect to a listener, asks: a close is over when close() returns.
   bool is_alive(Socket& socket);
@@ -130,6 +149,10 @@ class Sockets {
     }
     return nullptr;
   }
+
+  // A program is about to close the socket, and would wait until all is sent: its end of the line.
+  // None: there is nothing to wait for.
+  OwnedFd linger(Socket& socket);
 
   // Runs the buses until they are quiet; no pump. A request handler calls it to learn what its
   // connect came to.
@@ -143,6 +166,8 @@ class Sockets {
   void answer_bells();
   // Shuts programs out of the rings. False: one of them is at it, unless `forced`.
   bool close_lane(Socket& socket, bool forced);
+  // The ring is full, says the program that holds `a`: it shows no OUT until there is room.
+  void wait_for_room(Socket& socket, int a);
   // A client that may work rings has gone.
   void client_gone();
 
@@ -158,11 +183,17 @@ class Sockets {
   void release_port_later(const Socket& socket);
   void reset_host_end(const Socket& guest_end);
   void run_pump(Socket& socket);
+  void stand_still(Socket& socket);
+  void on_line_event(std::uint64_t cookie, int line, std::uint32_t events);
+  void hang_up_if_sent(Socket& socket);
+  void hang_up(Socket& socket);
   PumpResult turn_out(Socket& socket);
   PumpResult turn_in(Socket& socket);
   void open_lane(Socket& socket);
   bool close_lane_in_time(Socket& socket);
   void answer_bells_of(GuestMemory& memory);
+  bool lift_plug(Socket& socket);
+  void wait_for_reader(Socket& socket);
   void watch_lane(const Socket& socket);
   void look_at_watched();
   void settle_credit(Socket& socket);

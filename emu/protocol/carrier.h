@@ -43,7 +43,7 @@
 
 namespace vmbus::proto {
 
-inline constexpr std::uint32_t kControlProtocol = 2;
+inline constexpr std::uint32_t kControlProtocol = 3;
 inline constexpr std::size_t kMaxControlBytes = 16384;
 
 // One record this large, with SO_SNDBUF at the kernel's minimum (4608), takes OUT away; 193 bytes
@@ -58,10 +58,12 @@ inline constexpr std::size_t kMaxRecordBytes = 2 * kRecordSendBufferBytes - 32;
 inline constexpr unsigned char kAcceptByte = 'A';
 
 // SetOption with this level is none of the program's: it begins and ends a receive on a socket whose
-// bytes are held back below SO_RCVLOWAT (so that A shows no IN).
+// bytes are held back below SO_RCVLOWAT (so that A shows no IN); or the ring is full, and A is to show
+// no OUT until it has room.
 inline constexpr int kCarrierLevel = -1;
 inline constexpr int kReceiveEnds = 0;
 inline constexpr int kReceiveBegins = 1;
+inline constexpr int kRoomWanted = 2;
 
 // A's SO_MAX_PACING_RATE (64 bits, settable on AF_UNIX, meaningless there): magic in the high half,
 // entry below. A hint that costs one system call; SO_COOKIE against the endpoint table is the

@@ -49,4 +49,14 @@ void write_endpoint(Endpoint& shared, const Endpoint& image) {
   word(shared, 0).store_release(before + 2);
 }
 
+bool any_was_reset(const EndpointTableHeader& shared) {
+  auto& resets = const_cast<EndpointTableHeader&>(shared).resets;  // as in word()
+  return ring::SharedWord(resets).load_relaxed() != 0;
+}
+
+void note_reset(EndpointTableHeader& shared) {
+  const ring::SharedWord resets(shared.resets);
+  resets.store_relaxed(resets.load_relaxed() + 1);
+}
+
 }  // namespace vmbus::proto

@@ -23,7 +23,7 @@
 namespace vmbus::proto {
 
 inline constexpr std::uint64_t kEndpointTableMagic = 0x3154455355424d56;  // "VMBUSET1"
-inline constexpr std::uint32_t kEndpointTableVersion = 2;
+inline constexpr std::uint32_t kEndpointTableVersion = 3;
 inline constexpr std::uint32_t kEndpointCapacity = 65536;
 inline constexpr std::size_t kMaxNameBytes = 36;  // SOCKADDR_HV, the longest
 // SO_VM_SOCKETS_BUFFER_SIZE as Linux has it.
@@ -49,7 +49,7 @@ enum EndpointEnded : std::uint8_t {
   kEndedPeerWrite = 4,   // the peer sent FIN, or is gone: after the queued bytes, end of file
   kEndedPeerGone = 8,    // the peer closed, or the channel was withdrawn: send gives EPIPE
   kEndedReset =
-      16,  // the connection was torn down under a host end: ECONNRESET, once the queue is read
+      16,  // the connection was torn down under this end: ECONNRESET, once the queue is read
   kEndedPeerRead = 32,   // the peer shut its reading side, and its transport says so: EPIPE
   kEndedForgotten = 64,  // shut here after the peer was gone and all read: recv gives ENOTCONN
 };
@@ -78,6 +78,11 @@ enum EndpointQuirks : std::uint32_t {
   kQuirkZerocopy = 1U << 15,        // MSG_ZEROCOPY works
   kQuirkReadsStream = 1U << 16,     // a receive from the ring goes on behind its packet
   kQuirkPeerBuffer = 1U << 17,      // what is unread stays within the peer's buffer size
+  kQuirkRoomOfRing = 1U << 18,     // what the ring has no room for is not sent, and not shown twice
+  kQuirkCreditDrained = 1U << 19,  // a receive gives room back once the ring is empty
+  kQuirkInqPacket = 1U << 20,      // FIONREAD: what is left of the current packet
+  kQuirkFinLate = 1U << 21,        // poll: no RDHUP for a FIN that no recv has come to
+  kQuirkLingers = 1U << 22,        // close waits for SO_LINGER while bytes are unsent
 };
 
 // One socket. 256 bytes.
@@ -179,6 +184,9 @@ static_assert(std::is_trivially_copyable_v<Endpoint> && std::is_standard_layout_
 //       16     8  bus_id       random, new with every daemon
 //       24     4  daemon_pid
 //       28     4  default_cid  what an `auto` program's GET_LOCAL_CID answers
+//       32     4  resets       guests' ends that a reset of their device has ended; poll() asks, since
+//                              their carriers cannot show ERR
+//       36     4  (reserved)   0
 struct EndpointTableHeader {
   std::uint64_t magic;
   std::uint32_t version;
@@ -186,8 +194,10 @@ struct EndpointTableHeader {
   std::uint64_t bus_id;
   std::uint32_t daemon_pid;
   std::uint32_t default_cid;
+  std::uint32_t resets;
+  std::uint32_t reserved_36;
 };
-static_assert(sizeof(EndpointTableHeader) == 32);
+static_assert(sizeof(EndpointTableHeader) == 40 && offsetof(EndpointTableHeader, resets) == 32);
 
 inline constexpr std::size_t kEndpointTableHeaderBytes = 4096;
 inline constexpr std::size_t kEndpointTableBytes =
@@ -196,6 +206,10 @@ inline constexpr std::size_t kEndpointTableBytes =
 // Copies an entry, whole. Lock-free; spins only while the daemon is inside its few stores, and
 // gives up (false) after `kReadAttempts`, which only a daemon that died inside them can cause.
 bool read_endpoint(const Endpoint& shared, Endpoint* copy);
+
+// Was any end reset? One load. The daemon notes it before it writes the entry.
+bool any_was_reset(const EndpointTableHeader& shared);
+void note_reset(EndpointTableHeader& shared);
 
 // The daemon's side: replaces every field but `sequence` by the image's.
 void write_endpoint(Endpoint& shared, const Endpoint& image);

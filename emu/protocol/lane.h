@@ -101,6 +101,8 @@ class CarrierSends {
   // The daemon's, for a new connection. Who still sends for an earlier one changes nothing here.
   void open() const { word_.store_seq_cst(generation_); }
   bool none() const { return (word_.load_seq_cst() & kAny) == 0; }
+  // The daemon holds bytes, or a plug, back, and nothing else is on its way.
+  bool only_kept() const { return (word_.load_seq_cst() & kAny) == kKept; }
   // Around each send of a program in the kernel. A program that dies in between leaves the direction
   // to the carrier for good.
   void begin() const;
@@ -155,13 +157,16 @@ enum LaneInFlags : std::uint32_t {
 //       16     4  in_flags      * LaneInFlags
 //       20     4  in_turns      programs: counts their turns
 //       24     4  in_error      programs: the ring is nonsense; the daemon ends the connection
-//       28     4  sleepers      * 1: readers may sleep on this word (a futex); who wakes them stores 0
+//       28     4  sleepers      * the generation: readers may sleep on this word (a futex); who wakes them
+//                               stores 0
 //       32     8  bytes_in      programs: received past the pump
-//       40    24  (reserved)    0
+//       40     4  shown         1: the packet at `position` is in the carrier, too, and counts as read once
+//                               the carrier is empty; 0: it is not. Programs store 0 only
+//       44    20  (reserved)    0
 //       64     8  out_gate      * programs and daemon
 //       72     8  carrier_sends * CarrierSends
 //       80     4  raw           * not 0: others may write into the carrier without counting
-//       84     4  out_sleepers  * 1: writers may sleep on this word until there is room
+//       84     4  out_sleepers  * the same for writers that wait for room
 //       88     4  out_error     programs
 //       92     4  cpu           * programs: where the last turn ran, plus 1; 0: unknown
 //       96     8  bytes_out     programs: sent past the pump
@@ -175,7 +180,8 @@ struct Lane {
   std::uint32_t in_error;
   std::uint32_t sleepers;
   std::uint64_t bytes_in;
-  std::array<std::uint64_t, 3> reserved_40;
+  std::uint32_t shown;
+  std::array<std::uint32_t, 5> reserved_44;
   std::uint64_t out_gate;
   std::uint64_t carrier_sends;
   std::uint32_t raw;

@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string_view>
 
@@ -33,8 +34,11 @@ enum Setup : std::uint32_t {
   kLinux6_12 = 1U << 7,
   kLinux6_16 = 1U << 8,
   kLinux2026 = 1U << 9,
-  kTcp = 1U << 10,   // plain: TCP on 127.0.0.1
-  kUnix = 1U << 11,  // plain: AF_UNIX streams
+  kTcp = 1U << 10,            // plain: TCP on 127.0.0.1
+  kUnix = 1U << 11,           // plain: AF_UNIX streams
+  kStrictListed = 1U << 12,   // strict and windows, on a bus with a list of registered services;
+  kWindowsListed = 1U << 13,  // the cases of these write their own names
+  kLinux5_14 = 1U << 14,
 };
 // Sets that many cases name.
 inline constexpr std::uint32_t kHyperV = kStrict | kDefault;           // not made convenient
@@ -47,6 +51,11 @@ inline constexpr std::uint32_t kNeedsRing = 1U << 31;
 // What this run is. REQUIRES: main() has chosen one.
 Setup setup();
 inline bool in(std::uint32_t setups) { return (setup() & setups) != 0; }
+// This program and its peers use the rings themselves.
+inline bool works_rings() {
+  const char* mode = std::getenv("VMBUS_MODE");
+  return mode != nullptr && std::string_view(mode) == "ring";
+}
 
 struct Case {
   const char* section;

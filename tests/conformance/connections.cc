@@ -29,12 +29,15 @@ int family() {
     case kFreeBsd:
       return kFreeBsdFamily;
     case kWindows:
+    case kWindowsListed:
       return AF_HYPERV;
     case kDefault:
     case kStrict:
+    case kStrictListed:
     case kLoopback:
     case kVirtio:
     case kLinux5_4:
+    case kLinux5_14:
     case kLinux6_12:
     case kLinux6_16:
     case kLinux2026:
@@ -43,7 +46,7 @@ int family() {
   std::abort();
 }
 
-int protocol() { return in(kWindows) ? HV_PROTOCOL_RAW : 0; }
+int protocol() { return in(kWindows | kWindowsListed) ? HV_PROTOCOL_RAW : 0; }
 
 Address tcp_name() {
   sockaddr_in name{};

@@ -140,8 +140,29 @@ VMBUS_CASE(Readiness, 254, kLinux | kWindows | kPlain,
   const Connection pair = connected();
   ASSERT_EQ(pair.there.shutdown(SHUT_WR), gives(0));
   EXPECT_EQ(pair.here.poll(kLimit, POLLIN), POLLIN);
-  // On Hyper-V RDHUP may come later, after a look at the packet.
-  EXPECT_EQ(pair.here.poll() & ~POLLRDHUP, kIn | kOut);
+  // On Hyper-V RDHUP comes later, after a look at the packet.
+  const bool late = in(kStrict);
+  EXPECT_EQ(pair.here.poll(), late ? kIn | kOut : kEnd | kOut);
+  const Socket copy(::dup(pair.here.fd()));
+  EXPECT_EQ(copy.receive(1).outcome, gives(0));
+  EXPECT_EQ(pair.here.poll(), kEnd | kOut);
+  EXPECT_EQ(copy.poll(), kEnd | kOut);
+}
+
+VMBUS_CASE(Readiness, 1254, kStrict,
+           "a FIN that nobody read: who asks for RDHUP alone hears of it, "
+           "and of what is more than a FIN everybody at once") {
+  const Connection half = connected();
+  ASSERT_EQ(half.there.shutdown(SHUT_WR), gives(0));
+  EXPECT_EQ(half.here.poll(kLimit, POLLRDHUP), POLLRDHUP);
+  EXPECT_EQ(half.here.poll({}, POLLIN | POLLRDHUP), POLLIN);
+  pollfd asked{half.here.fd(), POLLIN | POLLRDHUP, 0};
+  const timespec now{};
+  EXPECT_EQ(outcome(::ppoll(&asked, 1, &now, nullptr)), gives(1));
+  EXPECT_EQ(asked.revents, POLLIN) << "ppoll says the same";
+  Connection closed = connected();
+  closed.there.close();
+  EXPECT_TRUE(eventually([&] { return closed.here.poll() == (kEnd | kOut); }));
 }
 
 VMBUS_CASE(Readiness, 255, kLinux | kPlain, "after an own SHUT_RD: readable, RDHUP, and writable") {
@@ -225,8 +246,12 @@ VMBUS_CASE(Readiness, 263, kEverywhere, "edge-triggered epoll tells of each arri
   const Connection pair = connected();
   const Epoll epoll;
   ASSERT_EQ(epoll.control(EPOLL_CTL_ADD, pair.here, EPOLLIN | EPOLLET), gives(0));
+  // A ring that is not empty is not signalled (hv_signal_on_write in include/linux/hyperv.h), so with strict
+  // rings only the first arrival is an event.
+  const bool tells_once = in(kStrict) && works_rings();
   for (int arrival = 0; arrival < 3; ++arrival) {
     ASSERT_EQ(pair.there.send("unread"), gives(6));
+    if (arrival > 0 && tells_once) continue;
     EXPECT_EQ(epoll.wait(kLimit), EPOLLIN) << arrival;
   }
   EXPECT_EQ(pair.here.receive(18, MSG_WAITALL).outcome, gives(18));

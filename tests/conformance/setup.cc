@@ -26,6 +26,11 @@ std::vector<std::string> as_host(std::vector<std::string> arguments) {
   return arguments;
 }
 
+std::vector<std::string> with_services(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--services", VMBUS_CASE_SERVICES});
+  return arguments;
+}
+
 }  // namespace
 
 const std::vector<SetupRow>& all_setups() {
@@ -41,9 +46,15 @@ const std::vector<SetupRow>& all_setups() {
        as_host({"--vm", "guest", "--vm", "wsl,flavour=wsl,id=5e1f0000-0000-4000-8000-000000000001",
                 "--profile", "windows"})},
       {kLinux5_4, "linux-5.4", as_guest("strict", {"vintage=5.4"})},
+      {kLinux5_14, "linux-5.14", as_guest("strict", {"vintage=5.14"})},
       {kLinux6_12, "linux-6.12", as_guest("strict", {"vintage=6.12"})},
       {kLinux6_16, "linux-6.16", as_guest("strict", {"vintage=6.16"})},
       {kLinux2026, "linux-2026", as_guest("strict", {"vintage=2026"})},
+      {kStrictListed, "strict-listed", with_services(as_guest("strict"))},
+      {kWindowsListed, "windows-listed",
+       with_services(as_host({"--vm", "guest", "--vm",
+                              "wsl,flavour=wsl,id=5e1f0000-0000-4000-8000-000000000001",
+                              "--profile", "windows"}))},
       {kTcp, "tcp", {}},
       {kUnix, "unix", {}},
   };

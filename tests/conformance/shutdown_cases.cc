@@ -4,9 +4,17 @@
 #include <csignal>
 
 #include "tests/conformance/connections.h"
+#include "tests/conformance/transfers.h"
+#include "tests/conformance/waiting.h"
+#include "tests/conformance/waiting_call.h"
 
 namespace vmbus::cases {
 namespace {
+
+using std::chrono::milliseconds;
+
+// Where a thread sleeps whose close() lingers.
+constexpr std::array<long, 1> kInLinger{SYS_ppoll};
 
 constexpr std::uint32_t kEverywhere = kLinux | kFreeBsd | kWindows | kPlain;
 
@@ -120,6 +128,57 @@ VMBUS_CASE(Shutdown, 238, kLinux | kPlain,
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(pair.here.close(), gives(0));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
+}
+
+// Unsent is what no ring had room for: the peer does not read.
+VMBUS_CASE(Shutdown, 1238, kVirtio,
+           "SO_LINGER: a close waits for its seconds while bytes are unsent") {
+  Connection pair = connected();
+  ASSERT_EQ(pair.here.set_option(SOL_SOCKET, SO_LINGER, linger{1, 1}), gives(0));
+  ASSERT_GT(fill(pair.here), 0U);
+  const Stopwatch watch;
+  EXPECT_EQ(pair.here.close(), gives(0));
+  EXPECT_GE(watch.elapsed(), milliseconds(950));
+}
+
+VMBUS_CASE(Shutdown, 1239, kVirtio,
+           "SO_LINGER: a close ends once the peer has made room, or at a signal") {
+  Connection pair = connected();
+  ASSERT_EQ(pair.here.set_option(SOL_SOCKET, SO_LINGER, linger{1, 1000}), gives(0));
+  const std::size_t sent = fill(pair.here);
+  {
+    WaitingCall close([&] { return pair.here.close(); }, kInLinger);
+    ASSERT_TRUE(close.sleeps());
+    std::size_t received = 0;
+    while (const std::size_t more = pair.there.receive(65536).data.size()) received += more;
+    EXPECT_EQ(received, sent) << "then the end";
+    EXPECT_EQ(close.result(), gives(0));
+  }
+  Connection other = connected();
+  ASSERT_EQ(other.here.set_option(SOL_SOCKET, SO_LINGER, linger{1, 1000}), gives(0));
+  ASSERT_GT(fill(other.here), 0U);
+  const SignalCount alarms(SIGUSR1, SA_RESTART);
+  WaitingCall close([&] { return other.here.close(); }, kInLinger);
+  ASSERT_TRUE(close.sleeps());
+  EXPECT_TRUE(close.interrupt(SIGUSR1));
+  EXPECT_EQ(close.result(), gives(0));
+}
+
+VMBUS_CASE(
+    Shutdown, 1240, kVirtio,
+    "SO_LINGER: a close waits for nothing where it is not the last, or of no seconds, or off") {
+  Connection pair = connected();
+  ASSERT_EQ(pair.here.set_option(SOL_SOCKET, SO_LINGER, linger{1, 1000}), gives(0));
+  ASSERT_GT(fill(pair.here), 0U);
+  Socket copy(::dup(pair.here.fd()));
+  EXPECT_EQ(pair.here.close(), gives(0)) << "a copy is left";
+  for (const linger& none : {linger{1, 0}, linger{0, 1000}}) {
+    ASSERT_EQ(copy.set_option(SOL_SOCKET, SO_LINGER, none), gives(0));
+    Connection other = connected();
+    ASSERT_GT(fill(other.here), 0U);
+    ASSERT_EQ(other.here.set_option(SOL_SOCKET, SO_LINGER, none), gives(0));
+    EXPECT_EQ(other.here.close(), gives(0));
+  }
 }
 
 VMBUS_CASE(Shutdown, 239, kLinux | kPlain,

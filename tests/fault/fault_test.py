@@ -36,6 +36,7 @@ GONE = (errno.EPIPE, errno.ECONNRESET)
 
 # Name: bytes in all; then of the sender and the receiver: longest piece, habit, environment.
 RING, COLD, PUMP = {"VMBUS_MODE": "ring"}, {"VMBUS_MODE": "ring", "VMBUS_SPIN_US": "0"}, {"VMBUS_MODE": "pump"}
+STRICT = {"VMBUS_MODE": "ring", "VMBUS_QUIRKS": "room=ring"}
 SMALL, LARGE = 40_000, 3_000_000
 SITUATIONS = {
     "small": (SMALL, (64, "calm", RING), (4096, "calm", RING)),
@@ -46,6 +47,7 @@ SITUATIONS = {
     "polls": (LARGE, (50_000, "poll", RING), (50_000, "poll", RING)),
     "polls, slow reader": (LARGE, (200_000, "poll", COLD), (3000, "signals", COLD)),
     "reader without rings": (LARGE, (50_000, "calm", RING), (50_000, "calm", PUMP)),
+    "strict rings": (LARGE, (50_000, "calm", STRICT), (50_000, "poll", STRICT)),
     "writer without rings": (LARGE, (50_000, "calm", PUMP), (50_000, "signals", RING)),
 }
 

@@ -15,6 +15,7 @@ void add_status(CLI::App& app, int* exit_status);
 void add_ps(CLI::App& app, int* exit_status);
 void add_stop(CLI::App& app, int* exit_status);
 void add_vm(CLI::App& app, int* exit_status);
+void add_service(CLI::App& app, int* exit_status);
 void add_messages(CLI::App& app, int* exit_status);
 void add_profiles(CLI::App& app, int* exit_status);
 

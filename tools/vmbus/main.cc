@@ -80,6 +80,7 @@ int main_of(const std::vector<std::string>& arguments) {
   add_ps(app, &exit_status);
   add_messages(app, &exit_status);
   add_vm(app, &exit_status);
+  add_service(app, &exit_status);
   add_stop(app, &exit_status);
   add_profiles(app, &exit_status);
   split = split_arguments(arguments, options_with_value(*app.get_subcommand("run")));

@@ -23,6 +23,9 @@ Json sockets_json(const control::SocketReport& report);
 std::string guests_text(const control::VmReport& report);
 Json guests_json(const control::VmReport& report);
 
+std::string services_text(const control::ServiceReport& report);
+Json services_json(const control::ServiceReport& report);
+
 // What --json prints when nobody listens at `path`.
 Json not_running_json(const std::string& path);
 

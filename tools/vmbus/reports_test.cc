@@ -109,6 +109,36 @@ TEST(GuestsReport, ForPeopleAndScripts) {
   EXPECT_EQ(guests_json(report)["guests"][0]["name"], "guest");
 }
 
+TEST(GuestsReport, APausedGuestIsShown) {
+  control::VmReport report;
+  *report.add_guests() = a_guest();
+  EXPECT_EQ(guests_json(report)["guests"][0]["paused"], false);
+  report.mutable_guests(0)->set_paused(true);
+  EXPECT_EQ(guests_json(report)["guests"][0]["paused"], true);
+  EXPECT_THAT(guests_text(report), AllOf(HasSubstr("  paused  "), Not(HasSubstr("connected"))));
+}
+
+TEST(ServicesReport, ForPeopleAndScripts) {
+  control::ServiceReport report;
+  EXPECT_THAT(services_text(report), HasSubstr("every service counts as registered"));
+  EXPECT_EQ(services_json(report)["listed"], false);
+  report.set_listed(true);
+  EXPECT_THAT(services_text(report), HasSubstr("no service is registered"));
+  auto& port = *report.add_services();
+  port.set_service("00000007-facb-11e6-bd58-64006a7986d3");
+  port.set_is_port(true);
+  port.set_port(7);
+  port.set_name("seven");
+  report.add_services()->set_service("c3b2a190-1234-4567-89ab-cdef01234567");
+  EXPECT_EQ(services_text(report),
+            "SERVICE                               PORT  NAME\n"
+            "00000007-facb-11e6-bd58-64006a7986d3     7  seven\n"
+            "c3b2a190-1234-4567-89ab-cdef01234567     -  -\n");
+  const Json json = services_json(report);
+  EXPECT_EQ(json["services"][0]["port"], 7);
+  EXPECT_EQ(json["services"][1]["port"], nullptr);
+}
+
 control::SocketReport a_connection() {
   control::SocketReport report;
   auto& socket = *report.add_sockets();

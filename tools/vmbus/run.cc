@@ -29,7 +29,7 @@ cannot be run, is not found.
 COMMAND's environment: VMBUS_SOCKET (its bus), VMBUS_VM_ID and VMBUS_CID (of the guest it is, or else of
 the default guest), LD_PRELOAD (the shim), PYTHONPATH (AF_HYPERV for Python), VMBUS_PARTITION,
 VMBUS_PROFILE, VMBUS_QUIRKS and VMBUS_MODE (as the options say). `python3 -I`, -E and -S leave out what
-PYTHONPATH brings and have no AF_HYPERV; AF_VSOCK they have.
+PYTHONPATH brings and have no AF_HYPERV; AF_VSOCK they have. VMBUS_SERVICES counts as --services.
 
 Examples:
   vmbus run -- python3 guest_server.py        AF_VSOCK here is the default guest's
@@ -38,6 +38,7 @@ Examples:
   vmbus run --as host -- ncat --vsock -l 80   says who, where nothing in the program does
   vmbus run --vm second --as second -- ./agent
   vmbus run --profile strict --quirk peek=on -- ./agent   see vmbus profiles
+  vmbus run --profile strict --services ports.txt -- ./agent   see vmbus service --help
   vmbus run --private -- ctest -j8            a bus that nobody else sees
   vmbus run -- bash                           everything typed there is on the bus)";
 
@@ -48,6 +49,7 @@ struct Options {
   std::vector<std::string> quirks;
   std::string mode;
   std::vector<std::string> vms;
+  std::string services;
   bool no_python = false;
   std::string socket;
 };
@@ -64,7 +66,16 @@ std::string partition_for(const Options& options) {
 Outcome<RunBus> open_bus(const Options& options) {
   const auto path = bus_path(options.socket);
   if (!path) return tl::make_unexpected(path.error());
-  return options.private_bus ? private_bus(*path, options.vms) : shared_bus(*path, options.vms);
+  const auto services =
+      read_service_list(options.services.empty() ? variable("VMBUS_SERVICES") : options.services);
+  if (!services) return tl::make_unexpected(services.error());
+  auto bus = options.private_bus ? private_bus(*path, options.vms) : shared_bus(*path, options.vms);
+  if (!bus || !*services) return bus;
+  if (const auto registered = register_services(*bus, **services); !registered) {
+    take_back(*bus);
+    return tl::make_unexpected(registered.error());
+  }
+  return bus;
 }
 
 // What the command must be told, and a warning if it will not hear it.
@@ -185,6 +196,10 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int* exit_s
       ->type_name("NAME[,cid=N][,id=GUID][,flavour=F]")
       ->allow_extra_args(false)
       ->take_all();
+  subcommand
+      ->add_option("--services", options->services,
+                   "Services to register on the host, one GUID or vsock port a line")
+      ->type_name("FILE");
   subcommand->add_flag("--no-python", options->no_python, "Leave Python programs alone");
   add_socket_option(*subcommand, &options->socket);
   subcommand->callback([options, &command, exit_status] {

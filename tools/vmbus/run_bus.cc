@@ -5,9 +5,12 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
+#include "emu/protocol/guid.h"
 #include "tools/vmbus/bus.h"
+#include "tools/vmbus/services.h"
 #include "tools/vmbus/vm_spec.h"
 
 namespace vmbus::tools {
@@ -85,6 +88,38 @@ void take_back(RunBus& bus) {
     [[maybe_unused]] const auto reply = ask(bus.connection, remove_request(name));
   }
   bus.added.clear();
+  if (std::exchange(bus.made_list, false)) bus.services = {""};
+  for (const std::string& service : bus.services) {
+    [[maybe_unused]] const auto reply = ask(bus.connection, remove_service_request(service));
+  }
+  bus.services.clear();
+}
+
+Outcome<std::optional<ServiceList>> read_service_list(const std::string& path) {
+  if (path.empty()) return std::nullopt;
+  auto services = client::read_services(path);
+  if (!services) return fail(kExitUsage, services.error());
+  return std::optional(std::move(*services));
+}
+
+Outcome<void> register_services(RunBus& bus, const ServiceList& services) {
+  control::ServiceReport report;
+  if (auto fetched = fetch(bus.connection, list_services_request(), &report); !fetched) {
+    return fetched;
+  }
+  std::set<std::string> there;
+  for (const auto& service : report.services()) there.insert(service.service());
+  const auto listed = ask(bus.connection, add_service_request("", ""));
+  if (!listed) return tl::make_unexpected(listed.error());
+  bus.made_list = !report.listed();
+  for (const client::ListedService& service : services) {
+    const std::string id = proto::to_text(service.id).c_str();
+    if (!there.insert(id).second) continue;
+    const auto added = ask(bus.connection, add_service_request(id, service.name));
+    if (!added) return tl::make_unexpected(added.error());
+    bus.services.push_back(id);
+  }
+  return {};
 }
 
 Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std::string>& vms) {

@@ -3,10 +3,12 @@
 #ifndef VMBUS_TOOLS_VMBUS_RUN_BUS_H_
 #define VMBUS_TOOLS_VMBUS_RUN_BUS_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "emu/client/connection.h"
+#include "emu/client/service_list.h"
 #include "tools/vmbus/failure.h"
 
 namespace vmbus::tools {
@@ -14,13 +16,21 @@ namespace vmbus::tools {
 struct RunBus {
   client::BusPath path;
   client::Connection connection;
-  std::vector<std::string> added = {};  // guests that were not there before
+  std::vector<std::string> added = {};     // guests that were not there before
+  std::vector<std::string> services = {};  // registered here, by GUID
+  bool made_list = false;                  // of services: there was none
 };
 
 // `vms`: guests that must be there, as --vm names them. Those that were added stay, unless it fails.
 Outcome<RunBus> shared_bus(const client::BusPath& path, const std::vector<std::string>& vms);
 // In a directory of its own beside `usual`, with a daemon that leaves after its last user.
 Outcome<RunBus> private_bus(const client::BusPath& usual, const std::vector<std::string>& vms);
+
+// The services that the file names; none for an empty path. A file that is wrong is a usage error.
+using ServiceList = std::vector<client::ListedService>;
+Outcome<std::optional<ServiceList>> read_service_list(const std::string& path);
+// Adds those that the bus does not have. From then on it has a list.
+Outcome<void> register_services(RunBus& bus, const ServiceList& services);
 
 // For a command that cannot be run after all: removes what was added for it.
 void take_back(RunBus& bus);

@@ -13,8 +13,9 @@ using Socket = control::SocketReport::Socket;
 
 // A listener's state comes with its queue: "listening 2/128".
 std::string state_of(const Socket& socket) {
-  if (socket.backlog() == 0) return socket.state();
-  return fmt::format("{} {}/{}", socket.state(), socket.waiting(), socket.backlog());
+  const std::string paused = socket.paused() ? ", paused" : "";
+  if (socket.backlog() == 0) return socket.state() + paused;
+  return fmt::format("{} {}/{}{}", socket.state(), socket.waiting(), socket.backlog(), paused);
 }
 
 std::string channel_of(const Socket& socket) {
@@ -55,7 +56,8 @@ Json socket_json(const Socket& socket) {
           {"signals_received", socket.signals_received()},
           {"backlog", socket.backlog()},
           {"waiting", socket.waiting()},
-          {"profile", socket.profile()}};
+          {"profile", socket.profile()},
+          {"paused", socket.paused()}};
 }
 
 }  // namespace

@@ -23,8 +23,9 @@ std::string guest_table(const Guests& guests) {
                {"MEMORY", Align::kRight}});
   for (const auto& guest : guests) {
     table.add({guest.name(), std::to_string(guest.cid()), guest.vm_id(), guest.flavour(),
-               guest.vmbus_version(), guest.connection(), std::to_string(guest.channels()),
-               std::to_string(guest.sockets()), bytes_text(guest.guest_memory_bytes())});
+               guest.vmbus_version(), guest.paused() ? "paused" : guest.connection(),
+               std::to_string(guest.channels()), std::to_string(guest.sockets()),
+               bytes_text(guest.guest_memory_bytes())});
   }
   return table.text();
 }
@@ -41,7 +42,8 @@ Json guest_list(const Guests& guests) {
                     {"channels", guest.channels()},
                     {"sockets", guest.sockets()},
                     {"guest_memory_bytes", guest.guest_memory_bytes()},
-                    {"permanent", guest.permanent()}});
+                    {"permanent", guest.permanent()},
+                    {"paused", guest.paused()}});
   }
   return list;
 }

@@ -20,7 +20,34 @@ Examples:
   vmbus run --as second -- socat - VSOCK-LISTEN:1234
   vmbus vm list
   vmbus vm remove second                            refuses while the guest has sockets
-  vmbus vm remove second --force                    ends its connections first)";
+  vmbus vm remove second --force                    ends its connections first
+  vmbus vm pause guest                              nothing of it moves until vm resume guest
+  vmbus vm migrate guest                            old connections end, new ones succeed
+  vmbus vm reset-device guest                       every connection of it says ECONNRESET)";
+
+constexpr const char* kActExamples = R"(
+What it does to a connection is said by the row `pause` of its ends' profiles (vmbus profiles strict);
+the harsher of the two counts:
+  stays   it goes on; profile default
+  ends    the host withdraws its channel: end of file and EPIPE in the guest, ECONNRESET on the host.
+          A pause leaves alone what the host's socket asked to keep (HVSOCKET_CONNECTED_SUSPEND)
+  reset   the guest's device is reset: ECONNRESET at both ends; profile virtio
+Listeners go on in any case. reset-device resets every connection, whatever the row says.
+
+While a guest is paused its programs run on, but what they send stays with them, what is sent to them
+waits in its rings, and connects from and to it wait, each for its own time limit.)";
+
+struct Act {
+  const char* name;
+  const char* description;
+  control::VmAct::Action action;
+};
+constexpr Act kActs[] = {
+    {"pause", "Let a guest stand still", control::VmAct::PAUSE},
+    {"resume", "Let a paused guest go on", control::VmAct::RESUME},
+    {"migrate", "Give a guest another host", control::VmAct::MIGRATE},
+    {"reset-device", "Reset a guest's socket device", control::VmAct::RESET_DEVICE},
+};
 
 struct Options {
   std::string socket;
@@ -44,6 +71,12 @@ Outcome<void> list(client::Connection& bus, bool json) {
 
 Outcome<void> remove(client::Connection& bus, const std::string& name, bool force) {
   const auto reply = ask(bus, remove_request(name, force));
+  if (!reply) return tl::make_unexpected(reply.error());
+  return {};
+}
+
+Outcome<void> act(client::Connection& bus, const std::string& name, control::VmAct::Action action) {
+  const auto reply = ask(bus, act_request(name, action));
   if (!reply) return tl::make_unexpected(reply.error());
   return {};
 }
@@ -99,16 +132,33 @@ void add_remove(CLI::App& vm, const SharedOptions& options, int* exit_status) {
   });
 }
 
+void add_act(CLI::App& vm, const Act& what, const SharedOptions& options, int* exit_status) {
+  CLI::App* subcommand = vm.add_subcommand(what.name, what.description);
+  subcommand->footer(kActExamples);
+  add_socket_option(*subcommand, &options->socket);
+  subcommand->add_option("name", options->spec.name, "The guest's name")->required();
+  subcommand->callback([options, action = what.action, exit_status] {
+    if (const auto checked = check_name(options->spec.name); !checked) {
+      *exit_status = complain(checked.error());
+      return;
+    }
+    *exit_status = with_bus(options->socket, [&](client::Connection& bus) {
+      return act(bus, options->spec.name, action);
+    });
+  });
+}
+
 }  // namespace
 
 void add_vm(CLI::App& app, int* exit_status) {
-  CLI::App* subcommand = app.add_subcommand("vm", "Add, list and remove guests");
+  CLI::App* subcommand = app.add_subcommand("vm", "Add, list, remove, pause and migrate guests");
   subcommand->footer(kExamples);
   subcommand->require_subcommand(1);
   const auto options = std::make_shared<Options>();
   add_add(*subcommand, options, exit_status);
   add_list(*subcommand, options, exit_status);
   add_remove(*subcommand, options, exit_status);
+  for (const Act& what : kActs) add_act(*subcommand, what, options, exit_status);
 }
 
 }  // namespace vmbus::tools

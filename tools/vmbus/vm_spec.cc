@@ -79,6 +79,13 @@ control::Request remove_request(const std::string& name, bool force) {
   return request;
 }
 
+control::Request act_request(const std::string& name, control::VmAct::Action action) {
+  control::Request request;
+  request.mutable_vm_act()->set_name(name);
+  request.mutable_vm_act()->set_action(action);
+  return request;
+}
+
 bool fits(const control::StatusReport::Guest& guest, const VmSpec& spec) {
   return guest.name() == spec.name && (spec.cid == 0 || guest.cid() == spec.cid) &&
          (spec.vm_id.empty() ||

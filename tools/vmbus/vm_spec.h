@@ -30,6 +30,8 @@ Outcome<void> check_name(const std::string& name);
 control::Request add_request(const VmSpec& spec);
 control::Request remove_request(const std::string& name, bool force = false);
 
+control::Request act_request(const std::string& name, control::VmAct::Action action);
+
 // Whether the guest is what `spec` asks for; what it leaves open may be anything.
 bool fits(const control::StatusReport::Guest& guest, const VmSpec& spec);
 
