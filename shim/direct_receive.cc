@@ -149,6 +149,8 @@ long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
   const bool sleeps = wait == Wait::kSleep || wait == Wait::kSleepOn;
   if (sleeps) SharedCell(lane_->sleepers).store_seq_cst(generation_);
   VMBUS_FAULT(kReceiveSleeper);
+  // A position ahead of read_index: somebody died, or lies, between the two stores.
+  turn->wakes_writer = reader.commit();
   const auto asleep = reader.prepare_to_sleep();
   VMBUS_FAULT(kReceiveUnmasked);
   if (!asleep) return report_error(lane_->in_error, turn);
@@ -307,6 +309,7 @@ void DirectEnd::cool() const {
   auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
   InTurn turn{.needs_look = !reader.ok()};
   if (reader.ok()) {
+    turn.wakes_writer = reader->commit();
     const auto asleep = reader->prepare_to_sleep();
     turn.needs_look = !asleep.ok() || !*asleep;
   }
