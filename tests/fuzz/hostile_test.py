@@ -23,6 +23,7 @@ setUpModule = support.require_shim
 SECONDS = int(os.environ.get("VMBUS_HOSTILE_SECONDS", "15"))
 SEED = int(os.environ.get("VMBUS_SEED", random.SystemRandom().randrange(1 << 32)))
 ROLES = str(support.BIN / "hostile_peer")
+STRICT = {"VMBUS_QUIRKS": "room=ring"}
 HOST, A, B = 2, 10, 11  # CIDs
 # How long a role may take to come to its end: a connection's worth of bytes, with others at the processor.
 END_LIMIT = 200
@@ -36,12 +37,12 @@ class HostilePeer(support.BusTest):
         self.seed = SEED
         self.roles = []
 
-    def start_role(self, partition, role, *numbers, mode="ring"):
+    def start_role(self, partition, role, *numbers, mode="ring", **variables):
         # Each has a seed of its own.
         seed = () if role == "serve-honestly" else (self.seed,)
         self.seed += 1
         program = self.bus.start(ROLES, role, *numbers, *seed, as_=partition,
-                                 environment={"VMBUS_MODE": mode})
+                                 environment={"VMBUS_MODE": mode, **variables})
         self.roles.append(program)
         return program
 
@@ -50,9 +51,10 @@ class HostilePeer(support.BusTest):
         servers = [self.start_role("host", "serve-as-victim", 7000),
                    self.start_role("a", "serve-as-victim", 7001),
                    self.start_role("a", "serve-as-victim", 7002, mode="pump"),
+                   self.start_role("host", "serve-as-victim", 7004, **STRICT),
                    self.start_role("host", "serve-honestly", 9000),
                    self.start_role("b", "serve-honestly", 9001)]
-        for port in (7000, 7001, 7002, 9000, 9001):
+        for port in (7000, 7001, 7002, 7004, 9000, 9001):
             self.bus.wait_for_listener(port)
         honest = [self.start_role("b", "dial-honestly", HOST, 9000),
                   self.start_role("host", "dial-honestly", B, 9001)]
@@ -61,6 +63,7 @@ class HostilePeer(support.BusTest):
                    self.start_role("a", "dial-as-victim", A, 7001),
                    self.start_role("host", "dial-as-victim", A, 7001),
                    self.start_role("host", "dial-as-victim", A, 7002),
+                   self.start_role("a", "dial-as-victim", HOST, 7004, **STRICT),
                    self.start_role("host", "dial-as-victim", A, 7001, mode="pump")]
         attackers = [self.start_role("a", "attack", HOST, 7000) for _ in range(2)]
         return attackers + victims + honest + servers
@@ -103,7 +106,7 @@ class HostilePeer(support.BusTest):
         self.watch(daemon)
         attackers, others = order[:2], order[2:]
         outputs = self.end_all(attackers)
-        for group in (others[:6], others[6:8], others[8:]):
+        for group in (others[:7], others[7:9], others[9:]):
             outputs += self.end_all(group)
         print(*outputs, sep="\n", flush=True)
         self.assert_all_did_something(outputs)
