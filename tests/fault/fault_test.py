@@ -205,8 +205,8 @@ class Receivers(Programs):
 class Holders(Programs):
     """Two processes take turns at one socket, and one dies in its call: the other one goes on."""
 
-    CALM = ("small", "small without spinning", "handlers", "large", "slow reader",
-            "strict rings", "reader without rings")
+    SHARED = ("small", "small without spinning", "handlers", "large", "slow reader",
+              "polls, slow reader", "strict rings", "reader without rings")
 
     def run_senders(self, situation, fault):
         sender, receiver = self.start_pair(situation, fault, "send", shared="send")
@@ -256,12 +256,12 @@ class Holders(Programs):
         self.bus.wait_for_sockets(0)
 
     def test_of_a_sending_socket(self):
-        self.check_all(self.run_senders, SENDERS + BOTH, self.CALM)
+        self.check_all(self.run_senders, SENDERS + BOTH, self.SHARED)
 
     def test_of_a_receiving_socket(self):
         # Whether the child is the one that meets the end is chance; Receivers sees to that point.
         wanted = [point for point in RECEIVERS + BOTH if point != "kReceiveAtFin"]
-        self.check_all(self.run_receivers, wanted, self.CALM)
+        self.check_all(self.run_receivers, wanted, self.SHARED)
 
 
 class Daemons(FaultTest):

@@ -135,19 +135,25 @@ held = [listener.accept() for _ in sys.stdin]
 
 
 class Pestered(support.BusTest):
-    """A call that waits is ended by a signal, whatever a liar does to its lane meanwhile."""
 
-    def test_a_receive(self):
+    def run_role(self, role, **variables):
+        server = self.bus.python(MUTE, as_="host")
+        self.bus.wait_for_listener(7003)
+        server.write(b"accept\n")
+        program = self.bus.start(ROLES, role, str(HOST), "7003", as_="guest",
+                                 environment={"VMBUS_MODE": "ring", **variables})
+        output = program.check()
+        server.check()
+        self.bus.wait_for_sockets(0)
+        return output
+
+    def test_a_signal_ends_a_receive_whatever_a_liar_does_to_its_lane(self):
         for spin in ("0", "20", "1000"):
             with self.subTest(spin_us=spin):
-                server = self.bus.python(MUTE, as_="host")
-                self.bus.wait_for_listener(7003)
-                server.write(b"accept\n")
-                pestered = self.bus.start(ROLES, "receive-pestered", str(HOST), "7003", as_="guest",
-                                          environment={"VMBUS_MODE": "ring", "VMBUS_SPIN_US": spin})
-                self.assertEqual(pestered.check(), b"interrupted\n")
-                server.check()
-                self.bus.wait_for_sockets(0)
+                self.assertEqual(self.run_role("receive-pestered", VMBUS_SPIN_US=spin), b"interrupted\n")
+
+    def test_what_somebody_read_before_he_died_is_given_back(self):
+        self.assertEqual(self.run_role("receive-ahead"), b"given back\n")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ int usage() {
       "usage: hostile_peer serve-honestly PORT | dial-honestly CID PORT SEED\n"
       "                    serve-as-victim PORT SEED | dial-as-victim CID PORT SEED\n"
       "                    attack CID PORT SEED\n"
-      "                    receive-pestered CID PORT\n",
+      "                    receive-pestered CID PORT | receive-ahead CID PORT\n",
       stderr);
   return 1;
 }
@@ -55,6 +55,8 @@ int main(int argc, char** argv) {
     attack(word(0), word(1), numbers[2]);
   } else if (is("receive-pestered", 2)) {
     receive_pestered(word(0), word(1));
+  } else if (is("receive-ahead", 2)) {
+    receive_ahead(word(0), word(1));
   } else {
     return usage();
   }

@@ -89,4 +89,22 @@ void receive_pestered(std::uint32_t cid, std::uint32_t port) {
   });
 }
 
+void receive_ahead(std::uint32_t cid, std::uint32_t port) {
+  const Control control;
+  const int fd = dial(cid, port);
+  if (fd < 0) fail(kExitNoSocket, "cannot connect");
+  const Target target = own_target(control, fd);
+  const std::uint32_t ahead =
+      (SharedCell(target.in.control->write_index).load_relaxed() + 64) % target.in.data_bytes;
+  SharedCell(target.in.control->write_index).store_relaxed(ahead);
+  SharedCell(target.lane->position).store_relaxed(std::uint64_t{ahead});
+  char byte = 0;
+  const ssize_t result = ::recv(fd, &byte, 1, MSG_DONTWAIT);
+  if (result != -1 || errno != EAGAIN) fail(kExitWrong, "there is something to receive");
+  if (SharedCell(target.in.control->read_index).load_relaxed() != ahead) {
+    fail(kExitWrong, "the room is not given back");
+  }
+  std::printf("given back\n");
+}
+
 }  // namespace vmbus::hostile
