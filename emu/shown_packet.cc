@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -51,30 +52,33 @@ bool step_over_packet(ring::PipeReader& reader) {
 
 PumpResult show_packet(Socket& socket, Counters& counters) {
   ring::PipeReader& in = socket.stream->in;
-  PumpResult result;
-  if (socket.lane->shows_packet()) {
+  LaneEnd& lane = *socket.lane;
+  // Whoever reads what is shown looks for more itself; nobody else does.
+  in.memory().interrupt_mask().store_seq_cst(0);
+  if (lane.shows_packet(in.position())) {
     if (!is_carrier_read(socket)) return {};
+    lane.hide_packet();
     if (!step_over_packet(in)) return {.fault = true};
-    socket.lane->set_shows_packet(false);
     socket.reads_unseen = true;
-    result.signal = commit_by_credit(socket);
+    return {.more = true, .signal = commit_by_credit(socket)};
   }
-  if (!socket.b_writable) return result;
+  if (!socket.b_writable) return {};
   OnePacket spans;
   const auto packet = in.gather_batch(spans, ring::kMaxPipePayloadBytes, 1);
   if (!packet.ok()) return {.fault = true};
-  if (packet->bytes == 0) return at_end_of_ring(socket, result.signal);
+  if (packet->bytes == 0) return at_end_of_ring(socket, false);
+  // Before its bytes can be read.
+  lane.show_packet(in.position());
   const ssize_t length = put_into_carrier(socket, spans, packet->span_count);
-  if (length <= 0) return result;
-  const auto shown = static_cast<std::size_t>(length);
-  if (shown == packet->bytes) {
-    socket.lane->set_shows_packet(true);
-  } else {
+  const auto shown = static_cast<std::size_t>(std::max<ssize_t>(length, 0));
+  if (shown != packet->bytes) {
+    lane.hide_packet();
     in.consume(shown);  // the carrier has no room for all of it
   }
+  socket.reader_turn = kFirstReaderTurn;
   socket.bytes_received += shown;
   counters.add(received_counter(*socket.stream), shown);
-  return result;
+  return {};
 }
 
 }  // namespace vmbus::emu

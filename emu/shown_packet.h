@@ -9,12 +9,19 @@
 #ifndef VMBUS_EMU_SHOWN_PACKET_H_
 #define VMBUS_EMU_SHOWN_PACKET_H_
 
+#include <chrono>
+
 #include "emu/counters.h"
 #include "emu/hvsocket/socket.h"
 #include "emu/pump.h"
 #include "ringbuf/pipe_reader.h"
 
 namespace vmbus::emu {
+
+// How soon the daemon looks whether a packet was read by a program that rings no bell; then less and less
+// often.
+inline constexpr std::chrono::milliseconds kFirstReaderTurn{10};
+inline constexpr std::chrono::milliseconds kLastReaderTurn{1000};
 
 // One turn, instead of pump_in(). REQUIRES: the socket has a lane, whose in gate is held, and its program may
 // yet read.

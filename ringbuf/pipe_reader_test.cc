@@ -309,5 +309,51 @@ TEST_F(PipeReaderTest, MaskingSilencesTheWriter) {
   EXPECT_FALSE(writer_.commit());
 }
 
+// ---- a batch of so many packets -------------------------------------------------------------------
+
+TEST_F(PipeReaderTest, GathersNoMorePacketsThanAskedFor) {
+  for (int i = 0; i < 3; ++i) send(testing::pattern(100, static_cast<std::size_t>(i)));
+  send_fin();
+  for (const std::size_t packets : {0U, 1U, 2U, 3U, 4U}) {
+    const auto batch = reader_.gather_batch(spans_, 10000, packets);
+    ASSERT_TRUE(batch.ok());
+    EXPECT_EQ(batch->bytes, 100 * std::min<std::size_t>(packets, 3)) << packets;
+    EXPECT_EQ(batch->span_count, std::min<std::size_t>(packets, 3)) << packets;
+  }
+}
+
+TEST_F(PipeReaderTest, OnePacketThatWrapsTakesTwoSpans) {
+  open_at(kSize - kPipePayloadOffset - 40);
+  send(testing::pattern(100, 1));
+  send(testing::pattern(100, 2));
+  const auto batch = reader_.gather_batch(std::span(spans_).first(2), 10000, 1);
+  ASSERT_TRUE(batch.ok());
+  EXPECT_EQ(batch->span_count, 2U);
+  EXPECT_EQ(content(std::span(spans_).first(2)), testing::pattern(100, 1));
+  reader_.consume(batch->bytes);
+  EXPECT_EQ(read(200), testing::pattern(100, 2));
+}
+
+// The end is seen by the batch that would begin with it, not by the one that stops before it.
+TEST_F(PipeReaderTest, ABatchOfOnePacketDoesNotLookBehindIt) {
+  send(testing::pattern(10));
+  send_fin();
+  ASSERT_EQ(reader_.gather_batch(spans_, 10000, 1)->bytes, 10U);
+  reader_.consume(10);
+  EXPECT_FALSE(reader_.at_fin());
+  ASSERT_EQ(reader_.gather_batch(spans_, 10000, 1)->bytes, 0U);
+  EXPECT_TRUE(reader_.at_fin());
+}
+
+TEST_F(PipeReaderTest, ABatchOfOnePacketGoesOnInAHalfReadOne) {
+  send(testing::pattern(100));
+  send(testing::pattern(50, 1));
+  ASSERT_EQ(reader_.gather_batch(spans_, 10000, 1)->bytes, 100U);
+  reader_.consume(30);
+  const auto batch = reader_.gather_batch(spans_, 10000, 1);
+  EXPECT_EQ(batch->bytes, 70U);
+  EXPECT_EQ(content(std::span(spans_).first(batch->span_count)), after(30, testing::pattern(100)));
+}
+
 }  // namespace
 }  // namespace vmbus::ring

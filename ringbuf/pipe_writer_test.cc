@@ -204,5 +204,46 @@ TEST_F(PipeWriterTest, WaitingForSpaceCountsTheFinIn) {
   EXPECT_TRUE(*writer_.request_space(0xFFFFFFFF)) << "cut to what a packet can be";
 }
 
+// ---- room, in bytes of the ring -------------------------------------------------------------------
+
+TEST_F(PipeWriterTest, RoomThatIsThereIsNotWaitedFor) {
+  EXPECT_TRUE(*writer_.request_room(1));
+  EXPECT_TRUE(*writer_.request_room(ring_.memory().capacity()));
+  EXPECT_TRUE(*writer_.request_room(0xFFFFFFFF)) << "cut to what the ring can hold";
+  EXPECT_EQ(ring_.memory().pending_send_size().load_relaxed(), 0U);
+}
+
+TEST_F(PipeWriterTest, WaitsForTheRoomAskedForAndAtLeastAQuarter) {
+  struct Row {
+    std::uint32_t asked, pending;
+  };
+  const std::uint32_t capacity = ring_.memory().capacity();
+  for (const Row row : {Row{1, align8(capacity / 4)}, Row{kSize / 2, kSize / 2},
+                        Row{capacity, capacity}, Row{kSize, capacity}, Row{0xFFFFFFFF, capacity}}) {
+    open_at(0);
+    ring_.memory().write_index().store_relaxed(capacity);
+    writer_ = *PipeWriter::resume(ring_.memory());
+    EXPECT_FALSE(*writer_.request_room(row.asked)) << row.asked;
+    EXPECT_EQ(ring_.memory().pending_send_size().load_relaxed(), row.pending) << row.asked;
+    EXPECT_FALSE(release_room(ring_.memory(), 0, row.pending - 8)) << row.asked;
+    EXPECT_TRUE(release_room(ring_.memory(), row.pending - 8, row.pending)) << row.asked;
+  }
+}
+
+TEST_F(PipeWriterTest, TheNextPacketTakesARequestForRoomBack) {
+  ASSERT_NE(*writer_.write(testing::pattern(20000), 16384), 20000U);
+  static_cast<void>(writer_.commit());
+  ASSERT_FALSE(*writer_.request_room(kSize / 2));
+  EXPECT_NE(ring_.memory().pending_send_size().load_relaxed(), 0U);
+  static_cast<void>(read_all());
+  ASSERT_EQ(*writer_.write(testing::pattern(10), 16384), 10U);
+  EXPECT_EQ(ring_.memory().pending_send_size().load_relaxed(), 0U);
+}
+
+TEST_F(PipeWriterTest, RoomInARingThatLiesIsAnError) {
+  ring_.memory().read_index().store_relaxed(kSize);
+  EXPECT_EQ(error_of(writer_.request_room(1)), RingError::kReadIndexOutOfRange);
+}
+
 }  // namespace
 }  // namespace vmbus::ring

@@ -249,5 +249,105 @@ TEST_F(RingReaderTest, SnapshotShowsTheWordsAndTheFill) {
   EXPECT_FALSE(snapshot(memory()).writer_needs_signal());
 }
 
+// ---- read, but not yet given back -----------------------------------------------------------------
+
+// What lies between read_index and the place where a reader resumes is released, if it is in the used part.
+TEST_F(RingReaderTest, ResumesAheadOfTheReadIndexWithinTheUsedPartAlone) {
+  struct Row {
+    const char* why;
+    std::uint32_t read, write, index, expected;
+  };
+  for (const Row& row :
+       {Row{"at the read index", 0x40, 0x140, 0x40, 0x40}, Row{"ahead", 0x40, 0x140, 0x80, 0x80},
+        Row{"all is read", 0x40, 0x140, 0x140, 0x140}, Row{"beyond", 0x40, 0x140, 0x148, 0x40},
+        Row{"stale", 0x40, 0x140, 0x38, 0x40}, Row{"misaligned", 0x40, 0x140, 0x84, 0x40},
+        Row{"misaligned", 0x40, 0x140, 0x81, 0x40}, Row{"outside", 0x40, 0x140, kSize, 0x40},
+        Row{"outside", 0x40, 0x140, 0xFFFFFFF8, 0x40}, Row{"empty", 0x40, 0x40, 0x48, 0x40},
+        Row{"before the wrap", kSize - 64, 64, kSize - 8, kSize - 8},
+        Row{"behind the wrap", kSize - 64, 64, 0, 0},
+        Row{"all, behind the wrap", kSize - 64, 64, 64, 64},
+        Row{"beyond, behind the wrap", kSize - 64, 64, 72, kSize - 64},
+        Row{"stale, before the wrap", kSize - 64, 64, kSize - 72, kSize - 64}}) {
+    memory().read_index().store_relaxed(row.read);
+    memory().write_index().store_relaxed(row.write);
+    memory().interrupt_mask().store_relaxed(0);
+    auto reader = RingReader::resume_at(memory(), row.index);
+    ASSERT_TRUE(reader.ok()) << row.why;
+    EXPECT_EQ(reader->index(), row.expected) << row.why;
+    EXPECT_EQ(reader->available_bytes(), distance(row.expected, row.write, kSize)) << row.why;
+    EXPECT_EQ(reader->has_uncommitted(), row.expected != row.read) << row.why;
+    EXPECT_EQ(memory().read_index().load_relaxed(), row.read) << "nothing is stored: " << row.why;
+    EXPECT_EQ(memory().interrupt_mask().load_relaxed(), 0U) << row.why;
+    static_cast<void>(reader->commit());
+    EXPECT_EQ(memory().read_index().load_relaxed(), row.expected) << row.why;
+  }
+}
+
+TEST_F(RingReaderTest, ResumeAheadRefusesBadIndices) {
+  memory().write_index().store_relaxed(kSize);
+  EXPECT_EQ(error_of(RingReader::resume_at(memory(), 0)), RingError::kWriteIndexOutOfRange);
+  memory().write_index().store_relaxed(0);
+  memory().read_index().store_relaxed(4);
+  EXPECT_EQ(error_of(RingReader::resume_at(memory(), 0)), RingError::kReadIndexUnaligned);
+}
+
+TEST_F(RingReaderTest, WriteIndexInBytesReadBeforeTheResumeIsRefused) {
+  write(2, 100);
+  reader_.release(*reader_.next());
+  auto reader = RingReader::resume_at(memory(), reader_.index());
+  memory().write_index().store_relaxed(8);
+  EXPECT_EQ(error_of(reader->refill()), RingError::kWriteIndexOverrun);
+}
+
+// What earlier readers held back counts: the whole step from read_index crosses the threshold.
+TEST_F(RingReaderTest, CommitAfterAResumeAheadSignalsForTheWholeStep) {
+  write(4, 4000);
+  ASSERT_TRUE(writer_.set_pending_send_size(2 * 4024).ok());
+  auto reader = RingReader::resume_at(memory(), 4024);
+  ASSERT_TRUE(reader.ok());
+  reader->release(*reader->next());
+  EXPECT_TRUE(reader->commit());
+  EXPECT_EQ(memory().read_index().load_relaxed(), 2U * 4024);
+}
+
+TEST(ReleaseRoom, SignalsWhenTheStepMakesTheRoomThatIsWanted) {
+  constexpr std::uint32_t kBytes = 4096;
+  struct Row {
+    const char* why;
+    std::uint32_t write, before, after, pending;
+    bool signal;
+  };
+  for (const Row& row : {Row{"nobody waits", 2000, 1000, 1504, 0, false},
+                         Row{"had that before", 2000, 1000, 1504, 3088, false},
+                         Row{"one word more", 2000, 1000, 1504, 3096, true},
+                         Row{"just enough", 2000, 1000, 1504, 3592, true},
+                         Row{"low bits do not count", 2000, 1000, 1504, 3599, true},
+                         Row{"one word short", 2000, 1000, 1504, 3600, false},
+                         Row{"only low bits", 2000, 1000, 1504, 7, false},
+                         Row{"the whole ring", 2000, 1000, 2000, 4088, true},
+                         Row{"more than a ring holds", 2000, 1000, 2000, 4096, false},
+                         Row{"nonsense", 2000, 1000, 2000, 0xFFFFFFFF, false},
+                         Row{"over the wrap", 1000, 4000, 16, 3104, true},
+                         Row{"over the wrap, one word short", 1000, 4000, 16, 3112, false},
+                         Row{"over the wrap, had that before", 1000, 4000, 16, 2992, false},
+                         Row{"no step", 2000, 1000, 1000, 3096, false},
+                         Row{"bad write index", kBytes, 1000, 1504, 3096, false},
+                         Row{"bad write index", 2001, 1000, 1504, 3096, false},
+                         Row{"bad write index", 0xFFFFFFF8, 1000, 1504, 3096, false}}) {
+    for (const std::uint32_t mask : {0U, 1U}) {  // is about data, not about space
+      const HeapRing ring(kBytes);
+      ring.memory().write_index().store_relaxed(row.write);
+      ring.memory().read_index().store_relaxed(row.before);
+      ring.memory().interrupt_mask().store_relaxed(mask);
+      ring.memory().pending_send_size().store_relaxed(row.pending);
+      EXPECT_EQ(release_room(ring.memory(), row.before, row.after), row.signal) << row.why;
+      EXPECT_EQ(ring.memory().read_index().load_relaxed(), row.after) << row.why;
+      EXPECT_EQ(ring.memory().write_index().load_relaxed(), row.write) << row.why;
+      EXPECT_EQ(ring.memory().pending_send_size().load_relaxed(), row.pending) << row.why;
+      EXPECT_EQ(ring.memory().interrupt_mask().load_relaxed(), mask) << row.why;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace vmbus::ring

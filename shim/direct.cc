@@ -157,7 +157,7 @@ void DirectEnd::wake_reader() const {
 }
 
 // There is room: for a writer that sleeps, and for the daemon, if it waits for some.
-// SYNC(lane.sleepers): as above; pairs with prepare_to_wait().
+// SYNC(lane.sleepers): as above; pairs with sleep_for_room().
 void DirectEnd::wake_writer() const {
   const std::uint32_t opposite = proto::opposite_lane(index_);
   proto::Lane& peer = area_.lane(opposite);

@@ -85,6 +85,7 @@ class DirectEnd {
   // What the next receive of one packet would find, in the carrier or the ring.
   long packet_bytes() const;
   bool heeds_room() const { return heeds_room_; }
+  bool is_plugged() const { return sends().only_kept(); }
   // After a receive by the kernel: the packet that the carrier showed may be read.
   void settle() const;
 

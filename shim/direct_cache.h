@@ -65,7 +65,7 @@ class KnownEndUse {
  public:
   explicit KnownEndUse(int fd) {
     KnownEnd& known = t_known_ends[static_cast<unsigned>(fd) % kKnownEnds];
-    if (known.fd != fd || known.is_used) return;
+    if (fd < 0 || known.fd != fd || known.is_used) return;  // -1 is no descriptor, known or not
     known.is_used = true;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     // A handler may have been here in between.

@@ -18,6 +18,7 @@ namespace {
 
 using ring::SharedCell;
 
+constexpr int kLooks = 1000;
 constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
 
 bool is_carrier_empty(int fd) {
@@ -43,7 +44,8 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
     return kThroughCarrier;
   }
   if (peeks) wait = Wait::kNo;
-  while (true) {
+  // A peer that makes the ring look full and empty by turns is left to the kernel.
+  for (int look = 0; look < kLooks; ++look) {
     // Judged before the gate is taken: the kernel may have to fetch the buffers' pages.
     const std::size_t there = std::min<std::size_t>(to.bytes, used_bytes(in_));
     if (!may_touch(to, there, Access::kWrite)) {
@@ -59,7 +61,10 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
     if (turn.spins && !spin_for_data()) return kWouldWait;
     if (!turn.sleeps) continue;
     if (const long ended = sleep_for_data(wait); ended != 0) return ended;
+    look = 0;
   }
+  cool();
+  return kThroughCarrier;
 }
 
 long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
@@ -114,7 +119,7 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
     VMBUS_FAULT(kReceiveCopied);
     proto::store_position(*lane_, reader->position());
     VMBUS_FAULT(kReceivePosition);
-    turn->wakes_writer = give_room_back(*reader);
+    turn->wakes_writer |= give_room_back(*reader);
     VMBUS_FAULT(kReceiveReleased);
     count_received(*count);
     VMBUS_FAULT(kReceiveCounted);
@@ -135,7 +140,7 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
   return find_nothing(*reader, wait, turn);
 }
 
-// SYNC(lane.sleepers): stored before the last look; pairs with signal_peer() and
+// SYNC(lane.sleepers): stored before the last look; pairs with wake_reader() and
 // LaneEnd::wake_sleepers().
 long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
   if (wait == Wait::kSpin) {
@@ -146,11 +151,11 @@ long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
     turn->spins = true;
     return 0;
   }
+  // Somebody may have died between the position and read_index.
+  turn->wakes_writer |= reader.commit();
   const bool sleeps = wait == Wait::kSleep || wait == Wait::kSleepOn;
   if (sleeps) SharedCell(lane_->sleepers).store_seq_cst(generation_);
   VMBUS_FAULT(kReceiveSleeper);
-  // A position ahead of read_index: somebody died, or lies, between the two stores.
-  turn->wakes_writer = reader.commit();
   const auto asleep = reader.prepare_to_sleep();
   VMBUS_FAULT(kReceiveUnmasked);
   if (!asleep) return report_error(lane_->in_error, turn);
@@ -192,18 +197,19 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags, InTurn* turn) c
 // The packet that the carrier shows is read once the carrier is empty. False: the ring is nonsense.
 bool DirectEnd::step_over_shown(InTurn* turn) const {
   const SharedCell<std::uint32_t> shown(lane_->shown);
-  if (shown.load_seq_cst() == 0 || !is_carrier_empty(fd_)) return true;
-  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  const ring::ReadPosition position = proto::load_position(*lane_);
+  if (shown.load_seq_cst() != proto::shown_at(position.index) || !is_carrier_empty(fd_)) return true;
+  auto reader = ring::ReadTurn::begin(in_, position);
   if (!reader || !reader->skip_packet()) return false;
-  // SYNC(lane.position): before `shown` goes, and before read_index moves.
+  // SYNC(lane.position): as in receive_turn(); from here on `shown` means nothing.
   proto::store_position(*lane_, reader->position());
   VMBUS_FAULT(kReceiveShownPosition);
   shown.store_seq_cst(0);
   VMBUS_FAULT(kReceiveShownCleared);
-  turn->wakes_writer = give_room_back(*reader);
-  const auto more = reader->has_data();
-  turn->needs_look = more && *more;  // the next packet is to be shown
-  return more.ok();
+  turn->wakes_writer |= give_room_back(*reader);
+  // SYNC(ring.wake): as in RingReader::prepare_to_sleep(). The next packet is to be shown.
+  turn->needs_look = in_.write_index().load_seq_cst() != reader->position().index;
+  return true;
 }
 
 bool DirectEnd::give_room_back(ring::ReadTurn& reader) const {
@@ -306,13 +312,11 @@ long DirectEnd::sleep_for_data(Wait wait) {
 void DirectEnd::cool() const {
   HeldGate held;
   if (in_.interrupt_mask().load_relaxed() == 0 || !take(lane_->in_gate, &held)) return;
-  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
-  InTurn turn{.needs_look = !reader.ok()};
-  if (reader.ok()) {
-    turn.wakes_writer = reader->commit();
-    const auto asleep = reader->prepare_to_sleep();
-    turn.needs_look = !asleep.ok() || !*asleep;
-  }
+  const std::uint32_t index = proto::load_position(*lane_).index;
+  // SYNC(ring.wake): as in RingReader::prepare_to_sleep().
+  in_.interrupt_mask().store_seq_cst(0);
+  InTurn turn;
+  turn.needs_look = in_.write_index().load_seq_cst() != index;
   give(held, turn);
 }
 
@@ -331,7 +335,10 @@ long DirectEnd::readable_bytes() const {
   HeldGate held;
   if (!take(lane_->in_gate, &held)) return 0;
   auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
-  const long bytes = reader.ok() ? static_cast<long>(reader->readable_bytes()) : 0;
+  long bytes = reader.ok() ? static_cast<long>(reader->readable_bytes()) : 0;
+  const bool is_shown = reader.ok() && SharedCell(lane_->shown).load_seq_cst() ==
+                                           proto::shown_at(reader->position().index);
+  if (is_shown) bytes -= static_cast<long>(reader->packet_bytes_left());  // the carrier has it
   give(held, {});
   return bytes;
 }

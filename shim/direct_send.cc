@@ -101,10 +101,13 @@ Slept DirectEnd::sleep_for_room(bool restarts) {
   const auto has_room = writer ? writer->request_room(out_.data_bytes() / 2)
                                : Result<bool, ring::RingError>(Failure{writer.error()});
   VMBUS_FAULT(kSendRoomRequested);
-  give(held, {});
+  // What the daemon asked for before is forgotten: it is to ask again.
+  InTurn turn;
+  turn.needs_look = SharedCell(lane_->room_wanted).load_seq_cst() != 0;
+  give(held, turn);
   if (!has_room) return Slept::kNever;  // the next turn reports it
   if (*has_room) return Slept::kWoken;
-  const Slept slept = sleep_on_lane(lane_->out_sleepers, generation_, {kWriterSleepNs, restarts});
+  const Slept slept = sleep_on_lane(lane_->out_sleepers, generation_, {heeds_room_ ? kReaderSleepNs : kWriterSleepNs, restarts});
   const bool moves = out_.read_index().load_relaxed() != seen;
   return slept == Slept::kLongEnough && moves ? Slept::kWoken : slept;
 }

@@ -10,6 +10,7 @@
 
 #include "shim/held_descriptor.h"
 #include "shim/real.h"
+#include "shim/user_ranges.h"
 
 namespace vmbus::shim {
 namespace {
@@ -41,6 +42,7 @@ void note_pid() {
 void begin_child() {
   note_pid();
   release_after_fork();
+  forget_ranges();  // some of them may not have come along
 }
 
 }  // namespace

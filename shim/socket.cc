@@ -141,14 +141,18 @@ int Socket::send_buffer_bytes() const {
   return is_limited ? static_cast<int>(endpoint_.peer_buffer_size / 16) : proto::kSendBufferBytes;
 }
 
+void Socket::restore_send_buffer() const {
+  const int bytes = send_buffer_bytes();
+  real::call(SYS_setsockopt, fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 void Socket::raise_send_buffer() {
   if ((endpoint_.flags & proto::kFlagSendBufferLow) == 0 ||
       (endpoint_.ended & proto::kEndedLocalWrite) != 0 ||
       (entry_.flags & kFdSendBufferRaised) != 0 || is_sandboxed()) {
     return;
   }
-  const int bytes = send_buffer_bytes();
-  real::call(SYS_setsockopt, fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  restore_send_buffer();
   if (owns_memory()) fd_table().add_flags(fd_, entry_, kFdSendBufferRaised);
 }
 

@@ -135,6 +135,8 @@ class Socket {
   long receive_directly(const Parts& to, int flags, long tried) const;
   long receive_all(DirectEnd& direct, const Parts& to, int flags) const;
   void settle_shown();
+  bool is_held(int fd) const;
+  void restore_send_buffer() const;  // after a plug
   void want_room() const;
   // What check_send() let pass.
   long send_directly(DirectEnd& direct, const Parts& from, int flags);

@@ -109,6 +109,7 @@ void Socket::end_carrier_send() {
 }
 
 long Socket::after_receive(long result, int flags) {
+  settle_shown();
   if (result > 0) {
     const bool peeked = (flags & MSG_PEEK) != 0;
     const bool cannot_peek = (endpoint_.quirks & proto::kQuirkNoPeek) != 0;
@@ -144,7 +145,6 @@ long Socket::receive(void* buffer, std::size_t length, int flags, long tried) {
   const long result =
       real::blocking(SYS_recvfrom, fd_, buffer, length, receive_flags(flags), nullptr, nullptr);
   tell_of_receive(proto::kReceiveEnds);
-  settle_shown();
   return after_receive(result, flags);
 }
 
@@ -154,7 +154,8 @@ long Socket::receive_directly(const Parts& to, int flags, long tried) const {
   DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_);
   if (!direct) return kThroughCarrier;
   const bool may_wait = (flags & MSG_DONTWAIT) == 0;
-  if (may_wait && (flags & MSG_WAITALL) != 0 && direct.heeds_room()) {
+  const bool insists = (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0;
+  if (may_wait && insists && direct.heeds_room()) {
     return receive_all(direct, to, flags & ~MSG_WAITALL);
   }
   if (tried == 0) tried = direct.receive(to, flags, may_wait ? Wait::kSpin : Wait::kNo);
@@ -162,15 +163,20 @@ long Socket::receive_directly(const Parts& to, int flags, long tried) const {
   if (!direct.may_sleep()) return direct.receive(to, flags, Wait::kNo);
   return held([&](int fd) {
     direct.use_descriptor(fd);
-    return direct.receive(to, flags, Wait::kSleep);
+    return direct.receive(to, flags, is_held(fd) ? Wait::kSleep : Wait::kNo);
   });
 }
 
+// May a call go on with `fd` after a sleep of its own? Without a duplicate, only if no other thread can
+// have closed it.
+bool Socket::is_held(int fd) const { return fd != fd_ || real::has_one_thread(); }
+
 // Packet by packet.
 long Socket::receive_all(DirectEnd& direct, const Parts& to, int flags) const {
-  if (real::is_nonblocking(fd_)) return direct.receive(to, flags, Wait::kNo);
+  if (real::is_nonblocking(fd_)) return direct.receive(to, flags | MSG_WAITALL, Wait::kNo);
   if (!direct.may_sleep()) return kThroughCarrier;
   return held([&](int fd) {
+    if (!is_held(fd)) return kThroughCarrier;
     direct.use_descriptor(fd);
     std::size_t done = 0;
     while (done < to.bytes) {
@@ -213,7 +219,6 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
   tell_of_receive(proto::kReceiveBegins);
   const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
   tell_of_receive(proto::kReceiveEnds);
-  settle_shown();
   if (result_flags != nullptr) *result_flags = message_flags(plain);
   return after_receive(result, flags);
 }
@@ -297,6 +302,7 @@ long Socket::send_directly(DirectEnd& direct, const Parts& from, int flags) {
     return sent.bytes > 0 ? static_cast<long>(sent.bytes) : -EAGAIN;
   }
   return held([&](int fd) {
+    if (!is_held(fd)) return send_by_carrier(direct, from, sent.bytes, flags);
     Socket same = *this;
     same.fd_ = fd;
     return same.wait_and_send(direct, from, sent.bytes, flags);
@@ -322,6 +328,7 @@ long Socket::send_by_carrier(const DirectEnd& direct, const Parts& from, std::si
                              int flags) {
   direct.begin_carrier_send();
   VMBUS_FAULT(kCarrierSendBegun);
+  if (direct.heeds_room() && !direct.is_plugged()) restore_send_buffer();
   const long rest = sent == 0 ? transmit(from.parts, from.count, from.bytes, flags)
                               : send_remaining(from, sent, flags);
   VMBUS_FAULT(kCarrierSendSent);

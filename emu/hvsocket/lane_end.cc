@@ -155,14 +155,14 @@ void LaneEnd::end_out(const Stream& stream, bool keeps,
 }
 
 // SYNC(lane.sleepers): the exchange comes after what there is to see; pairs with
-// DirectEnd::prepare_to_sleep(), where the look comes after the store.
+// DirectEnd::find_nothing(), where the look comes after the store.
 void LaneEnd::wake_sleepers() const {
   if (SharedCell(shared_->sleepers).exchange(0) == 0) return;
   VMBUS_FAULT(kPumpWakeTaken);
   wake_all(&shared_->sleepers);
 }
 
-// SYNC(lane.sleepers): as above; pairs with DirectEnd::wait_for_room().
+// SYNC(lane.sleepers): as above; pairs with DirectEnd::sleep_for_room().
 void LaneEnd::wake_writers() const {
   if (SharedCell(shared_->out_sleepers).exchange(0) != 0) wake_all(&shared_->out_sleepers);
 }
@@ -180,8 +180,8 @@ bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
   if (!in_closed_) {
     if (take(shared_->in_gate, false, is_client) != Turn::kYes && !forced) return false;
     static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
-    if (shows_packet()) step_over_packet(stream.in);
-    set_shows_packet(false);
+    if (shows_packet(stream.in.position())) step_over_packet(stream.in);
+    hide_packet();
     Gate(shared_->in_gate).close(generation_);
     in_closed_ = true;
     wake_sleepers();

@@ -38,12 +38,16 @@ class LaneEnd {
   std::uint32_t index() const { return index_; }
   void describe(proto::Endpoint& image) const;
 
-  // The packet at the reader's position is in the carrier, too (emu/shown_packet.h).
-  bool shows_packet() const { return ring::SharedCell(shared_->shown).load_seq_cst() != 0; }
-  // With the in gate held.
-  void set_shows_packet(bool shows) const {
-    ring::SharedCell(shared_->shown).store_seq_cst(shows ? 1 : 0);
+  // The packet at `position` is in the carrier, too (emu/shown_packet.h). With the in gate held.
+  bool shows_packet(ring::ReadPosition position) const {
+    return ring::SharedCell(shared_->shown).load_seq_cst() == proto::shown_at(position.index);
   }
+  void show_packet(ring::ReadPosition position) const {
+    ring::SharedCell(shared_->shown).store_seq_cst(proto::shown_at(position.index));
+  }
+  void hide_packet() const { ring::SharedCell(shared_->shown).store_seq_cst(0); }
+  // Programs are shut out of the reading side.
+  bool in_closed() const { return in_closed_; }
 
   // A turn of the pump: its reader or writer goes on where programs stopped.
   Turn begin_in(Stream& stream, const IsClient& is_client);

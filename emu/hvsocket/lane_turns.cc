@@ -14,7 +14,6 @@ namespace vmbus::emu {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchInterval{1};
-constexpr std::chrono::milliseconds kReaderTurn{10};
 // A gate is held for one copy. Only when a connection is torn away (its guest is removed, say) does the
 // daemon wait for it, and no longer than this many looks: a millisecond or so.
 constexpr int kForcedLooks = 10'000;
@@ -85,6 +84,7 @@ bool Sockets::close_lane(Socket& socket, bool forced) {
   socket.bytes_sent += lane.bytes_out();
   lane.memory().lane_directory().assign(lane.index(), 0);
   socket.lane.reset();
+  end_plug(socket);
   return true;
 }
 
@@ -130,9 +130,12 @@ PumpResult Sockets::turn_in(Socket& socket) {
   const Turn turn = lane.begin_in(*socket.stream, is_client_);
   if (turn != Turn::kYes) return not_begun(turn);
   const std::uint64_t received_before = socket.bytes_received;
-  const bool shows = lane.shows_packet() || shows_packets(socket);
+  const auto is_shown = [&] {
+    return !lane.in_closed() && lane.shows_packet(socket.stream->in.position());
+  };
+  const bool shows = is_shown() || (!lane.in_closed() && shows_packets(socket));
   const PumpResult result = shows ? show_packet(socket, counters_) : pump_in(socket, counters_);
-  if (lane.shows_packet()) wait_for_reader(socket);
+  if (is_shown()) wait_for_reader(socket);
   const bool gave = socket.bytes_received != received_before;
   lane.end_in(*socket.stream, gave);
   if (gave) lane.wake_sleepers();
@@ -144,11 +147,19 @@ PumpResult Sockets::turn_in(Socket& socket) {
 void Sockets::wait_for_room(Socket& socket, int a) {
   const bool sends = socket.lane != nullptr && socket.stream != nullptr && !socket.is_plugged &&
                      !socket.has(proto::kEndedLocalWrite) && !socket.stream->fin_sent;
-  if (!sends || socket.lane->begin_out(*socket.stream, is_client_) != Turn::kYes) return;
-  const auto room = socket.stream->out.request_space(1);
-  socket.is_plugged = room.ok() && !*room && plug_.fill(a);
-  socket.lane->end_out(*socket.stream, socket.is_plugged,
-                       [&socket] { return carrier_is_empty(socket); });
+  if (!sends) return;
+  if (socket.lane->begin_out(*socket.stream, is_client_) == Turn::kYes) {
+    const auto room = socket.stream->out.request_space(1);
+    socket.is_plugged = room.ok() && !*room && plug_.fill(a);
+    const bool keeps = !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
+    socket.lane->end_out(*socket.stream, socket.is_plugged || keeps,
+                         [&socket] { return carrier_is_empty(socket); });
+  }
+  if (socket.is_plugged) return;
+  // There is room again, or may be: who waits for the edge of OUT gets it. What the pump waited for, it
+  // asks for anew.
+  raise_out_edge(a, socket.type);
+  queue(socket);
 }
 
 // False: there is still no room. With the out gate held.
@@ -159,21 +170,27 @@ bool Sockets::lift_plug(Socket& socket) {
     const auto room = stream.out.request_space(1);
     if (room.ok() && !*room) return false;
   }
-  socket.is_plugged = false;
+  end_plug(socket);
+  return true;
+}
+
+void Sockets::end_plug(Socket& socket) {
+  if (!std::exchange(socket.is_plugged, false)) return;
   const std::vector<std::byte> others = plug_.remove(socket.b.get());
   socket.outbox.insert(socket.outbox.end(), others.begin(), others.end());
   socket.b_readable = true;
-  return true;
 }
 
 // A program that reads past our hooks rings no bell.
 void Sockets::wait_for_reader(Socket& socket) {
   if (std::exchange(socket.waits_for_reader, true)) return;
-  loop_.after(kReaderTurn, [this, cookie = socket.cookie] {
+  loop_.after(socket.reader_turn, [this, cookie = socket.cookie] {
     Socket* waiting = find(cookie);
     if (waiting == nullptr) return;
     waiting->waits_for_reader = false;
-    if (waiting->lane != nullptr && waiting->lane->shows_packet()) queue(*waiting);
+    waiting->reader_turn = std::min(2 * waiting->reader_turn, kLastReaderTurn);
+    const bool reads = !waiting->has(proto::kEndedLocalRead);
+    if (reads && waiting->lane != nullptr) queue(*waiting);
   });
 }
 

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -153,7 +154,8 @@ struct Socket {
   bool waits_for_credit = false;        // a timer brings another turn
   bool owes_credit = false;             // the peer waits for this socket's program to read
   bool reads_unseen = false;      // the program reads the carrier past our hooks (shown_packet.h)
-  bool waits_for_reader = false;  // a timer looks whether it has read
+  bool waits_for_reader = false;  // a timer looks whether it has read,
+  std::chrono::milliseconds reader_turn{};  // after so long
   bool is_plugged = false;        // A shows no OUT, because the ring has no room
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;

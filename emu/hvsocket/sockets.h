@@ -193,6 +193,7 @@ class Sockets {
   bool close_lane_in_time(Socket& socket);
   void answer_bells_of(GuestMemory& memory);
   bool lift_plug(Socket& socket);
+  void end_plug(Socket& socket);
   void wait_for_reader(Socket& socket);
   void watch_lane(const Socket& socket);
   void look_at_watched();

@@ -160,8 +160,9 @@ enum LaneInFlags : std::uint32_t {
 //       28     4  sleepers      * the generation: readers may sleep on this word (a futex); who wakes them
 //                               stores 0
 //       32     8  bytes_in      programs: received past the pump
-//       40     4  shown         1: the packet at `position` is in the carrier, too, and counts as read once
-//                               the carrier is empty; 0: it is not. Programs store 0 only
+//       40     4  shown         shown_at(index): the packet there is in the carrier, too, and counts as read
+//                               once the carrier is empty, as long as `position` is at it; 0: none is.
+//                               Programs store 0 only
 //       44    20  (reserved)    0
 //       64     8  out_gate      * programs and daemon
 //       72     8  carrier_sends * CarrierSends
@@ -195,6 +196,8 @@ struct Lane {
 static_assert(sizeof(Lane) == 128);
 static_assert(offsetof(Lane, out_gate) == 64 && offsetof(Lane, bytes_out) == 96);
 static_assert(std::is_trivially_copyable_v<Lane> && std::is_standard_layout_v<Lane>);
+
+constexpr std::uint32_t shown_at(std::uint32_t index) { return index | 1; }
 
 ring::ReadPosition load_position(Lane& lane);
 void store_position(Lane& lane, ring::ReadPosition position);

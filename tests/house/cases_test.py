@@ -70,7 +70,7 @@ class GenCases(tree.TreeTest):
         self.write_cases(case(1, "kStrict | kNeedsRing"), case(2), case(3))
         page = self.page()
         self.assertIn("| 1 | holds | strict | `bind_cases.cc` Bind.Case001 | RING only |\n", page)
-        self.assertIn("the test waits for RING | 1 |\n", page)
+        self.assertIn("on every change | 1 |\n", page)
 
     def test_elsewhere(self):
         self.write_cases(case(1))

@@ -22,6 +22,7 @@
 #include "ringbuf/ring_reader.h"
 #include "ringbuf/ring_snapshot.h"
 #include "ringbuf/ring_writer.h"
+#include "ringbuf/whole_packet.h"
 
 namespace vmbus::ring::testing {
 
@@ -31,7 +32,7 @@ inline void require(bool condition) {
 
 class RingActions {
  public:
-  static constexpr std::uint32_t kCount = 16;
+  static constexpr std::uint32_t kCount = 22;
 
   explicit RingActions(const RingMemory& memory)
       : memory_(memory), begin_(memory.split(0, 0).first.data), buffer_(2 * memory.data_bytes()) {
@@ -78,8 +79,20 @@ class RingActions {
       case 14:
         return settle(message_reader_,
                       message_reader_.read_message(std::span(buffer_).first(cut(size))));
-      default:
+      case 15:
         return look();
+      case 16:
+        return write_whole(size);
+      case 17:
+        return read_whole(size);
+      case 18:
+        return read_turn(size);
+      case 19:
+        return skip_packet();
+      case 20:
+        return resume_pipe_reader();
+      default:
+        return request_room(size);
     }
   }
 
@@ -203,6 +216,66 @@ class RingActions {
     settle(pipe_reader_, pipe_reader_.prepare_to_sleep());
   }
 
+  // ---- by turns (lane.h): nothing but a position is handed on, and a liar can write that, too
+
+  void write_whole(std::uint32_t size) {
+    const std::uint32_t most = max_stream_payload_bytes(memory_.data_bytes());
+    static_cast<void>(write_whole_packet(memory_, std::span(buffer_).first(size % most + 1)));
+  }
+
+  // Into a buffer of exactly that size, so that AddressSanitizer sees one byte too far.
+  void read_whole(std::uint32_t size) {
+    std::vector<std::byte> to(cut(size));
+    const WholePacket packet = read_whole_packet(memory_, position_, to, size % 2 == 0);
+    require(packet.data_bytes <= to.size());
+    if (packet.data_bytes == 0) return;
+    require(is_valid_index(packet.before, memory_.data_bytes()));
+    require(is_valid_index(packet.after.index, memory_.data_bytes()));
+    position_ = packet.after;
+    if (size % 3 != 0) {
+      static_cast<void>(release_room(memory_, packet.before, packet.after.index));
+    }
+  }
+
+  void end_turn(ReadTurn& turn, bool drains) {
+    position_ = turn.position();
+    require(is_valid_index(position_.index, memory_.data_bytes()));
+    static_cast<void>(drains ? turn.commit_if_drained() : turn.commit());
+  }
+
+  void read_turn(std::uint32_t size) {
+    auto turn = ReadTurn::begin(memory_, position_);
+    if (!turn) return move_position(size);
+    std::vector<std::byte> to(cut(size));
+    const auto length = turn->read(to, size % 2 == 0);
+    require(!length || *length <= to.size());
+    require(turn->readable_bytes() < memory_.data_bytes());
+    require(turn->packet_bytes_left() <= kMaxPipePayloadBytes);
+    if (length) end_turn(*turn, size % 3 == 0);
+    if (size % 7 == 0) move_position(size);
+  }
+
+  void skip_packet() {
+    auto turn = ReadTurn::begin(memory_, position_);
+    if (turn.ok() && turn->skip_packet().ok()) end_turn(*turn, false);
+  }
+
+  // Near the ring's index, so that it is often ahead of it by a few words.
+  void move_position(std::uint32_t size) {
+    position_ = {memory_.read_index().load_relaxed() + size % 64 * 4, size % 5};
+  }
+
+  void resume_pipe_reader() {
+    const auto resumed = pipe_reader_.resume(position_);
+    if (!resumed) return settle(pipe_reader_, resumed);
+    require(is_valid_index(pipe_reader_.position().index, memory_.data_bytes()));
+  }
+
+  void request_room(std::uint32_t size) {
+    static_cast<void>(pipe_writer_.commit());
+    settle(pipe_writer_, pipe_writer_.request_room(size));
+  }
+
   void look() {
     require(pipe_reader_.readable_bytes() < memory_.data_bytes());
     const RingSnapshot shot = snapshot(memory_);
@@ -213,6 +286,7 @@ class RingActions {
   std::byte* begin_;
   std::vector<std::byte> buffer_;
   std::array<Span, 40> spans_{};
+  ReadPosition position_;
   RingWriter writer_;
   RingReader reader_;
   PipeWriter pipe_writer_;

@@ -52,8 +52,8 @@ TEST(CheckSettings, SaysWhatIsWrong) {
 }
 
 TEST(CheckSettings, AValueThatTheProfileHasAnywayPasses) {
-  EXPECT_NE(complaint(check_settings("--quirk", "strict", "inq=total")), "");
-  EXPECT_EQ(complaint(check_settings("--quirk", "default", "inq=total")), "");
+  EXPECT_NE(complaint(check_settings("--quirk", "strict", "hup=on")), "");
+  EXPECT_EQ(complaint(check_settings("--quirk", "strict", "hup=off")), "");
 }
 
 }  // namespace

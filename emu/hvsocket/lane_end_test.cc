@@ -1,0 +1,262 @@
+// LaneEnd: who is woken when the carrier has news, there is room, or the connection ends.
+#include "emu/hvsocket/lane_end.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "tests/support/test_bus.h"
+
+namespace vmbus::emu {
+namespace {
+
+using ring::SharedCell;
+
+constexpr std::uint32_t kPort = 6000;
+
+// A thread that sleeps on a word while it has a value, as a program does (shim/lane_sleep.cc).
+class Sleeper {
+ public:
+  Sleeper(std::uint32_t& word, std::uint32_t value)
+      : thread_([this, &word, value] {
+          id_ = static_cast<pid_t>(::syscall(SYS_gettid));
+          const timespec limit{60, 0};
+          const long slept = ::syscall(SYS_futex, &word, FUTEX_WAIT, value, &limit, nullptr, 0);
+          was_woken_ = slept == 0;
+        }) {
+    while (!is_asleep()) std::this_thread::yield();
+  }
+  ~Sleeper() {
+    if (thread_.joinable()) thread_.join();
+  }
+  Sleeper(const Sleeper&) = delete;
+  Sleeper& operator=(const Sleeper&) = delete;
+
+  bool was_woken() {
+    thread_.join();
+    return was_woken_;
+  }
+
+ private:
+  bool is_asleep() const {
+    if (id_ == 0) return false;
+    std::ifstream file("/proc/self/task/" + std::to_string(id_) + "/stat");
+    const std::string line((std::istreambuf_iterator<char>(file)), {});
+    const std::size_t name_end = line.rfind(')');
+    return name_end != std::string::npos && line.size() > name_end + 2 && line[name_end + 2] == 'S';
+  }
+
+  std::atomic<pid_t> id_{0};
+  std::atomic<bool> was_woken_{false};
+  std::thread thread_;
+};
+
+class LaneEndTest : public testing::Test {
+ protected:
+  LaneEndTest() : ends_(connect()) {}
+
+  std::pair<TestSocket, TestSocket> connect() {
+    TestSocket server = bus.socket("host");
+    EXPECT_EQ(server.bind(vsock(kHostCid, kPort)), 0);
+    EXPECT_EQ(server.listen(), 0);
+    return bus.connect_pair(bus.socket("guest"), server, vsock(kHostCid, kPort));
+  }
+  TestSocket& guest() { return ends_.first; }
+  TestSocket& host() { return ends_.second; }
+  static proto::Lane& lane(const TestSocket& socket) {
+    const LaneEnd& end = *socket.state().lane;
+    return end.memory().lanes().lane(end.index());
+  }
+  static std::uint32_t generation(const TestSocket& socket) {
+    return static_cast<std::uint32_t>(lane(socket).in_gate >> 32);
+  }
+  // As a program that is about to sleep; it is not there to be woken.
+  static void register_sleepers(const TestSocket& socket) {
+    SharedCell(lane(socket).sleepers).store_seq_cst(generation(socket));
+    SharedCell(lane(socket).out_sleepers).store_seq_cst(generation(socket));
+  }
+  static bool ended(const proto::Lane& lane) {
+    return (SharedCell(lane.in_flags).load_seq_cst() & proto::kLaneEnded) != 0;
+  }
+
+  TestBus bus;
+  std::pair<TestSocket, TestSocket> ends_;
+};
+
+TEST_F(LaneEndTest, WakesReadersThatSleep) {
+  proto::Lane& shared = lane(guest());
+  SharedCell(shared.sleepers).store_seq_cst(generation(guest()));
+  Sleeper sleeper(shared.sleepers, generation(guest()));
+  guest().state().lane->wake_sleepers();
+  EXPECT_TRUE(sleeper.was_woken());
+  EXPECT_EQ(shared.sleepers, 0U);
+}
+
+TEST_F(LaneEndTest, WakesWritersThatSleep) {
+  proto::Lane& shared = lane(guest());
+  SharedCell(shared.out_sleepers).store_seq_cst(generation(guest()));
+  Sleeper sleeper(shared.out_sleepers, generation(guest()));
+  guest().state().lane->wake_writers();
+  EXPECT_TRUE(sleeper.was_woken());
+  EXPECT_EQ(shared.out_sleepers, 0U);
+}
+
+// Who had set about waking took the word away and died before the call.
+TEST_F(LaneEndTest, WakesAllWhateverTheirWordsSay) {
+  proto::Lane& shared = lane(guest());
+  SharedCell(shared.sleepers).store_seq_cst(generation(guest()));
+  SharedCell(shared.out_sleepers).store_seq_cst(generation(guest()));
+  Sleeper reader(shared.sleepers, generation(guest()));
+  Sleeper writer(shared.out_sleepers, generation(guest()));
+  SharedCell(shared.sleepers).store_seq_cst(0);
+  SharedCell(shared.out_sleepers).store_seq_cst(0);
+  bus.sockets().client_gone();
+  EXPECT_TRUE(reader.was_woken());
+  EXPECT_TRUE(writer.was_woken());
+}
+
+TEST_F(LaneEndTest, AnnouncesAnEndBesideOtherFlags) {
+  proto::Lane& shared = lane(guest());
+  SharedCell(shared.in_flags).store_seq_cst(proto::kLaneCarrierHolds | proto::kLaneWatched);
+  guest().state().lane->announce_end();
+  EXPECT_EQ(shared.in_flags,
+            std::uint32_t{proto::kLaneCarrierHolds | proto::kLaneWatched | proto::kLaneEnded});
+}
+
+// ---- who brings news ------------------------------------------------------------------------------
+
+TEST_F(LaneEndTest, BytesInTheCarrierWakeReaders) {
+  register_sleepers(guest());
+  ASSERT_EQ(host().send("news"), 4U);
+  EXPECT_EQ(lane(guest()).sleepers, 0U);
+  EXPECT_NE(lane(guest()).in_flags & proto::kLaneCarrierHolds, 0U);
+  EXPECT_FALSE(ended(lane(guest())));
+}
+
+TEST_F(LaneEndTest, ATurnWithoutNewsLeavesReadersAsleep) {
+  register_sleepers(guest());
+  bus.sockets().queue(guest().state());
+  bus.settle();
+  EXPECT_EQ(lane(guest()).sleepers, generation(guest()));
+  EXPECT_EQ(lane(guest()).out_sleepers, 0U) << "writers look again after each turn";
+}
+
+TEST_F(LaneEndTest, ThePeersEndIsAnnouncedAndWakesReaders) {
+  register_sleepers(guest());
+  ASSERT_EQ(host().shutdown(SHUT_WR), 0);
+  bus.settle();
+  EXPECT_TRUE(ended(lane(guest())));
+  EXPECT_EQ(lane(guest()).sleepers, 0U);
+}
+
+TEST_F(LaneEndTest, OnesOwnShutRdIsAnnouncedAndWakesReaders) {
+  register_sleepers(guest());
+  ASSERT_EQ(guest().shutdown(SHUT_RD), 0);
+  EXPECT_TRUE(ended(lane(guest())));
+  EXPECT_EQ(lane(guest()).sleepers, 0U);
+}
+
+TEST_F(LaneEndTest, OnesOwnShutWrWakesWritersAndClosesTheGate) {
+  register_sleepers(guest());
+  ASSERT_EQ(guest().shutdown(SHUT_WR), 0);
+  bus.settle();
+  EXPECT_FALSE(ended(lane(guest())));
+  EXPECT_EQ(lane(guest()).out_sleepers, 0U);
+  EXPECT_EQ(proto::Gate(lane(guest()).out_gate).owner(), proto::kGateClosed);
+}
+
+TEST_F(LaneEndTest, AConnectionTornAwayWakesAllAndClosesBothGates) {
+  proto::Lane& shared = lane(guest());
+  register_sleepers(guest());
+  bus.sockets().detach(guest().state(), true);
+  EXPECT_EQ(shared.sleepers, 0U);
+  EXPECT_EQ(shared.out_sleepers, 0U);
+  EXPECT_EQ(proto::Gate(shared.in_gate).owner(), proto::kGateClosed);
+  EXPECT_EQ(proto::Gate(shared.out_gate).owner(), proto::kGateClosed);
+}
+
+TEST_F(LaneEndTest, AFreshConnectionTakesNothingOver) {
+  proto::Lane* shared = &lane(guest());
+  for (std::uint32_t* word :
+       {&shared->in_flags, &shared->in_turns, &shared->in_error, &shared->sleepers, &shared->shown,
+        &shared->raw, &shared->out_sleepers, &shared->out_error, &shared->cpu,
+        &shared->room_wanted}) {
+    SharedCell(*word).store_seq_cst(0xFFFF);
+  }
+  const LaneEnd again(guest().state().lane->memory(), guest().state().lane->index(), 99,
+                      *guest().state().stream);
+  EXPECT_FALSE(again.shows_packet());
+  EXPECT_FALSE(again.is_watched());
+  EXPECT_FALSE(again.expects_sends());
+  EXPECT_EQ(shared->in_flags | shared->in_turns | shared->sleepers | shared->out_sleepers |
+                shared->raw | shared->cpu | shared->room_wanted | shared->in_error |
+                shared->out_error,
+            0U);
+}
+
+// ---- room -----------------------------------------------------------------------------------------
+
+// While the daemon looks for room it is to be told of it; afterwards only if it waits.
+TEST_F(LaneEndTest, RoomIsWantedByTheDaemonOnlyWhileItKeepsSomething) {
+  LaneEnd& end = *guest().state().lane;
+  Stream& stream = *guest().state().stream;
+  const auto nobody = [](std::uint32_t) { return false; };
+  for (const bool keeps : {false, true, false}) {
+    ASSERT_EQ(end.begin_out(stream, nobody), Turn::kYes);
+    EXPECT_EQ(lane(guest()).room_wanted, 1U);
+    end.end_out(stream, keeps, [] { return true; });
+    EXPECT_EQ(lane(guest()).room_wanted, keeps ? 1U : 0U);
+    EXPECT_EQ(end.expects_sends(), keeps);
+  }
+}
+
+// ---- watching -------------------------------------------------------------------------------------
+
+TEST_F(LaneEndTest, IsBusyWhileTurnsAreTaken) {
+  LaneEnd& end = *guest().state().lane;
+  EXPECT_FALSE(end.is_busy());
+  for (int i = 0; i < 3; ++i) {
+    ++lane(guest()).in_turns;
+    EXPECT_TRUE(end.is_busy()) << i;
+  }
+  EXPECT_FALSE(end.is_busy()) << "one quiet look is enough for a newcomer";
+}
+
+// Sixteen busy looks earn seven quiet ones; then it has to begin anew.
+TEST_F(LaneEndTest, WhoHasBeenBusyForLongIsGivenMoreTime) {
+  LaneEnd& end = *guest().state().lane;
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 16; ++i) {
+      ++lane(guest()).in_turns;
+      ASSERT_TRUE(end.is_busy()) << i;
+    }
+    for (int quiet = 1; quiet < 8; ++quiet) EXPECT_TRUE(end.is_busy()) << quiet;
+    EXPECT_FALSE(end.is_busy());
+  }
+  for (int i = 0; i < 15; ++i) {
+    ++lane(guest()).in_turns;
+    ASSERT_TRUE(end.is_busy()) << i;
+  }
+  EXPECT_FALSE(end.is_busy()) << "one look less";
+}
+
+TEST_F(LaneEndTest, AQuietLookInBetweenDoesNotCount) {
+  LaneEnd& end = *guest().state().lane;
+  for (int i = 0; i < 16; ++i) {
+    ++lane(guest()).in_turns;
+    ASSERT_TRUE(end.is_busy());
+  }
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_TRUE(end.is_busy()) << i;
+    if (i % 7 == 6) ++lane(guest()).in_turns;
+  }
+}
+
+}  // namespace
+}  // namespace vmbus::emu
