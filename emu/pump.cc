@@ -12,6 +12,7 @@
 
 #include "emu/protocol/carrier.h"
 #include "emu/records.h"
+#include "ringbuf/fault_point.h"
 
 namespace vmbus::emu {
 namespace {
@@ -245,8 +246,10 @@ PumpResult fill_ring(Socket& socket) {
       return result;
     }
     const std::size_t taken = take_from_program(socket, spans, *batch);
+    VMBUS_FAULT(kPumpOutRead);
     stream.out.finish_batch(taken);
     result.signal |= stream.out.commit();
+    VMBUS_FAULT(kPumpOutPublished);
     socket.bytes_sent += taken;
     turn += taken;
   }
@@ -296,6 +299,7 @@ PumpResult pump_out(Socket& socket, Counters& counters) {
   if (!stream.out.write_fin().ok()) return faulty();
   stream.fin_sent = true;
   result.signal |= stream.out.commit();
+  VMBUS_FAULT(kPumpOutFin);
   return result;
 }
 
@@ -324,9 +328,11 @@ PumpResult pump_in(Socket& socket, Counters& counters) {
     }
     const Delivery delivery = give_to_program(socket, as_iovec(spans), batch->span_count);
     if (delivery.refused) break;
+    VMBUS_FAULT(kPumpInGiven);
     stream.in.consume(delivery.taken);
     // Linux' hv_sock gives room back only when it has emptied the ring.
     if (socket.obeys("credit=gradual")) result.signal |= stream.in.commit();
+    VMBUS_FAULT(kPumpInConsumed);
     socket.bytes_received += delivery.taken;
     counters.add(received_counter(stream), delivery.taken);
     turn += delivery.taken;

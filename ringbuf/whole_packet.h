@@ -13,6 +13,7 @@
 #include <cstring>
 #include <span>
 
+#include "ringbuf/fault_point.h"
 #include "ringbuf/index.h"
 #include "ringbuf/pipe.h"
 #include "ringbuf/read_turn.h"
@@ -55,10 +56,13 @@ inline WholeWrite write_whole_packet(const RingMemory& memory, std::span<const s
   memory.store_word(start + kDescriptorBytes, whole_packet_header(payload));
   memory.store_word(trailer - kWordBytes, 0);  // the padding, before the data
   memory.store_word(trailer, std::bit_cast<std::uint64_t>(Trailer{0, start}));
+  VMBUS_FAULT(kWholeSendHead);
   std::memcpy(memory.span_at(start + kPipePayloadOffset), data.data(), payload);
+  VMBUS_FAULT(kWholeSendCopied);
   // SYNC(ring.publish), SYNC(ring.wake): as in RingWriter::publish_staged() and
   // reader_must_be_signalled(), for a batch of one packet.
   memory.write_index().store_seq_cst(memory.advance(start, bytes));
+  VMBUS_FAULT(kWholeSendPublished);
   const bool signal =
       memory.interrupt_mask().load_seq_cst() == 0 && memory.read_index().load_seq_cst() == start;
   return signal ? WholeWrite::kYesSignal : WholeWrite::kYes;
@@ -96,6 +100,7 @@ inline WholePacket read_whole_packet(const RingMemory& memory, ReadPosition posi
   const std::uint32_t after = memory.advance(start, bytes);
   if (payload < to.size() && !one_packet && after != write_index) return {};
   std::memcpy(to.data(), memory.span_at(start + kPipePayloadOffset), payload);
+  VMBUS_FAULT(kWholeReceiveCopied);
   return {payload, start, {after, 0}};
 }
 

@@ -5,6 +5,7 @@
 
 #include <span>
 
+#include "ringbuf/fault_point.h"
 #include "shim/daemon_client.h"
 #include "shim/direct_cache.h"
 #include "shim/environment.h"
@@ -29,6 +30,11 @@ constexpr timespec kGateWait{0, 1'000'000};
 
 bool is_inside(std::uint32_t first, std::uint32_t count, std::size_t page_bytes) {
   return (std::size_t{first} + count) * ring::kPageBytes <= page_bytes;
+}
+
+bool wake_sleeper(std::uint32_t& sleepers) {
+  VMBUS_FAULT(kWakeReaderTaken);
+  return wake_from_lane(sleepers) > 0;
 }
 
 }  // namespace
@@ -105,6 +111,7 @@ bool DirectEnd::take_awaited(const Gate& gate, std::uint64_t& word) const {
 
 void DirectEnd::give(HeldGate& held, InTurn turn) const {
   const std::uint32_t asked = Gate(*held.word).give(generation_, client_);
+  VMBUS_FAULT(kGateGiven);
   if ((asked & proto::kGateAwaited) != 0) {
     real::call(SYS_futex, held.word, FUTEX_WAKE, 0x7FFFFFFF);
   }
@@ -139,8 +146,10 @@ void DirectEnd::ring_look(std::uint32_t lane) const {
 void DirectEnd::wake_reader() const {
   const std::uint32_t opposite = proto::opposite_lane(index_);
   proto::Lane& peer = area_.lane(opposite);
-  if (SharedCell(peer.sleepers).exchange(0) != 0 && wake_from_lane(peer.sleepers) > 0) {
+  if (SharedCell(peer.sleepers).exchange(0) != 0 && wake_sleeper(peer.sleepers)) {
+    VMBUS_FAULT(kWakeReaderWoken);
     const auto before = SharedCell(peer.in_flags).fetch_or(proto::kLaneWatched);
+    VMBUS_FAULT(kWakeReaderWatched);
     if ((before & proto::kLaneWatched) == 0) ring_look(opposite);
     return;
   }
@@ -152,7 +161,11 @@ void DirectEnd::wake_reader() const {
 void DirectEnd::wake_writer() const {
   const std::uint32_t opposite = proto::opposite_lane(index_);
   proto::Lane& peer = area_.lane(opposite);
-  if (SharedCell(peer.out_sleepers).exchange(0) != 0) wake_from_lane(peer.out_sleepers);
+  if (SharedCell(peer.out_sleepers).exchange(0) != 0) {
+    VMBUS_FAULT(kWakeWriterTaken);
+    wake_from_lane(peer.out_sleepers);
+    VMBUS_FAULT(kWakeWriterWoken);
+  }
   const bool daemon_waits = SharedCell(peer.room_wanted).load_seq_cst() != 0;
   if (daemon_waits && area_.ring(opposite, proto::Bell::kSignal)) ring_daemon(entry_);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include "ringbuf/fault_point.h"
 #include "ringbuf/whole_packet.h"
 #include "shim/direct.h"
 #include "shim/lane_sleep.h"
@@ -74,6 +75,7 @@ long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
   real::cancellation_point();
   const proto::Gate gate(lane_->in_gate);
   if (!gate.try_take(generation_, client_)) return 0;
+  VMBUS_FAULT(kWholeReceiveGateTaken);
   InTurn turn;
   ring::WholePacket packet;
   if ((SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) == 0) {
@@ -83,11 +85,14 @@ long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
   if (packet.data_bytes != 0) {
     // SYNC(lane.position): as in receive_turn().
     proto::store_position(*lane_, packet.after);
+    VMBUS_FAULT(kWholeReceivePosition);
     turn.wakes_writer = ring::release_room(in_, packet.before, packet.after.index);
+    VMBUS_FAULT(kWholeReceiveReleased);
     count_received(packet.data_bytes);
     leave(&turn, packet.after.index);
   }
   const bool is_given = gate.try_give(generation_, client_);
+  VMBUS_FAULT(kGateGiven);
   if (turn.wakes_writer || turn.needs_look || !is_given) {
     finish_turn(lane_->in_gate, is_given, turn);
   }
@@ -102,6 +107,7 @@ void DirectEnd::count_received(std::size_t bytes) const {
 // With the gate held: a result; or 0, and `turn` says what comes next.
 long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait,
                              InTurn* turn) {
+  VMBUS_FAULT(kReceiveGateTaken);
   if (const long count = receive_from_carrier(to, flags, turn); count != 0) return count;
   auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
   if (!reader) return report_error(lane_->in_error, turn);
@@ -110,14 +116,19 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
   if (*count != 0 && (flags & MSG_PEEK) != 0) return static_cast<long>(*count);
   if (*count != 0) {
     // SYNC(lane.position): before read_index moves; pairs with LaneEnd::catch_up().
+    VMBUS_FAULT(kReceiveCopied);
     proto::store_position(*lane_, reader->position());
+    VMBUS_FAULT(kReceivePosition);
     turn->wakes_writer |= give_room_back(*reader);
+    VMBUS_FAULT(kReceiveReleased);
     count_received(*count);
+    VMBUS_FAULT(kReceiveCounted);
     leave(turn, reader->position().index);
     return static_cast<long>(*count);
   }
   if (reader->at_fin()) {  // the daemon's to consume
     in_.interrupt_mask().store_seq_cst(0);
+    VMBUS_FAULT(kReceiveAtFin);
     turn->needs_look = true;
     return kThroughCarrier;
   }
@@ -144,7 +155,9 @@ long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
   turn->wakes_writer |= reader.commit();
   const bool sleeps = wait == Wait::kSleep || wait == Wait::kSleepOn;
   if (sleeps) SharedCell(lane_->sleepers).store_seq_cst(generation_);
+  VMBUS_FAULT(kReceiveSleeper);
   const auto asleep = reader.prepare_to_sleep();
+  VMBUS_FAULT(kReceiveUnmasked);
   if (!asleep) return report_error(lane_->in_error, turn);
   turn->again = !*asleep;
   if (!*asleep) return 0;
@@ -172,6 +185,8 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags, InTurn* turn) c
   const long count = real::call(SYS_recvmsg, fd_, &message, MSG_DONTWAIT | (peeks ? MSG_PEEK : 0));
   // Less than was asked for proves nothing: a bad buffer behind a good one ends a receive early, too.
   if (count == -EAGAIN) in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
+  if (count == -EAGAIN) VMBUS_FAULT(kReceiveCarrierEmpty);
+  if (count > 0) VMBUS_FAULT(kReceiveCarrierRead);
   if (count == -EAGAIN || (count > 0 && !peeks)) {
     if (!step_over_shown(turn)) return report_error(lane_->in_error, turn);
   }
@@ -189,7 +204,9 @@ bool DirectEnd::step_over_shown(InTurn* turn) const {
   if (!reader || !reader->skip_packet()) return false;
   // SYNC(lane.position): as in receive_turn(); from here on `shown` means nothing.
   proto::store_position(*lane_, reader->position());
+  VMBUS_FAULT(kReceiveShownPosition);
   shown.store_seq_cst(0);
+  VMBUS_FAULT(kReceiveShownCleared);
   turn->wakes_writer |= give_room_back(*reader);
   // SYNC(ring.wake): as in RingReader::prepare_to_sleep(). The next packet is to be shown.
   turn->needs_look = in_.write_index().load_seq_cst() != reader->position().index;
@@ -244,9 +261,11 @@ void DirectEnd::stay_warm(InTurn* turn) const {
   const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
   if ((in_flags.load_relaxed() & proto::kLaneWatched) == 0) {
     in_flags.fetch_or(proto::kLaneWatched);
+    VMBUS_FAULT(kReceiveWatched);
     turn->needs_look = true;
   }
   if (in_.interrupt_mask().load_relaxed() == 0) in_.interrupt_mask().store_relaxed(1);
+  VMBUS_FAULT(kReceiveWarm);
 }
 
 // Until there is something in the ring or the carrier, or nobody may work the ring any more. A

@@ -7,6 +7,7 @@
 #include <array>
 #include <span>
 
+#include "ringbuf/fault_point.h"
 #include "ringbuf/pipe_writer.h"
 #include "ringbuf/whole_packet.h"
 #include "shim/direct.h"
@@ -67,13 +68,16 @@ bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) const {
   real::cancellation_point();
   const proto::Gate gate(lane_->out_gate);
   if (!gate.try_take(generation_, client_)) return false;
+  VMBUS_FAULT(kWholeSendGateTaken);
   auto written = ring::WholeWrite::kNo;
   if (sends().none() && SharedCell(lane_->raw).load_relaxed() == 0) {
     written = ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes});
   }
   if (written != ring::WholeWrite::kNo) count_sent(bytes);
+  VMBUS_FAULT(kWholeSendCounted);
   const bool signal = written == ring::WholeWrite::kYesSignal;
   const bool is_given = gate.try_give(generation_, client_);
+  VMBUS_FAULT(kGateGiven);
   if (signal || !is_given) finish_turn(lane_->out_gate, is_given, {.wakes_reader = signal});
   return written != ring::WholeWrite::kNo;
 }
@@ -92,9 +96,11 @@ Slept DirectEnd::sleep_for_room(bool restarts) {
   if (!take(lane_->out_gate, &held)) return Slept::kNever;
   const std::uint32_t seen = out_.read_index().load_relaxed();
   SharedCell(lane_->out_sleepers).store_seq_cst(generation_);
+  VMBUS_FAULT(kSendRoomSleeper);
   auto writer = ring::PipeWriter::resume(out_);
   const auto has_room = writer ? writer->request_room(out_.data_bytes() / 2)
                                : Result<bool, ring::RingError>(Failure{writer.error()});
+  VMBUS_FAULT(kSendRoomRequested);
   // What the daemon had asked for is forgotten, and there is room: nobody else tells it.
   InTurn turn;
   turn.needs_look = has_room && *has_room && SharedCell(lane_->room_wanted).load_seq_cst() != 0;
@@ -133,6 +139,7 @@ long DirectEnd::write_turn(const Parts& from, std::size_t skip, bool whole) {
   if (!may_touch(from, skip + wanted, Access::kRead)) return kThroughCarrier;
   HeldGate held;
   if (!take(lane_->out_gate, &held)) return kThroughCarrier;
+  VMBUS_FAULT(kSendGateTaken);
   InTurn turn;
   const long count =
       may_write() ? write_packets(from, skip, wanted, whole, &turn) : kThroughCarrier;
@@ -149,9 +156,13 @@ long DirectEnd::write_packets(const Parts& from, std::size_t skip, std::size_t w
   if (!batch) return report_error(lane_->out_error, turn);
   if (whole && batch->bytes < wanted) return 0;
   Cursor(from, skip).copy_into(std::span(spans).first(batch->span_count));
+  VMBUS_FAULT(kSendCopied);
   writer->finish_batch(batch->bytes);
+  VMBUS_FAULT(kSendStaged);
   turn->wakes_reader = writer->commit();
+  VMBUS_FAULT(kSendPublished);
   count_sent(batch->bytes);
+  VMBUS_FAULT(kSendCounted);
   return static_cast<long>(batch->bytes);
 }
 

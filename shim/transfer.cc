@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "emu/protocol/carrier.h"
+#include "ringbuf/fault_point.h"
 #include "shim/daemon_client.h"
 #include "shim/direct.h"
 #include "shim/direct_cache.h"
@@ -326,10 +327,13 @@ long Socket::wait_and_send(DirectEnd direct, const Parts& from, std::size_t sent
 long Socket::send_by_carrier(const DirectEnd& direct, const Parts& from, std::size_t sent,
                              int flags) {
   direct.begin_carrier_send();
+  VMBUS_FAULT(kCarrierSendBegun);
   if (direct.heeds_room() && !direct.may_be_plugged()) restore_send_buffer();
   const long rest = sent == 0 ? transmit(from.parts, from.count, from.bytes, flags)
                               : send_remaining(from, sent, flags);
+  VMBUS_FAULT(kCarrierSendSent);
   direct.end_carrier_send();
+  VMBUS_FAULT(kCarrierSendEnded);
   return sent == 0 ? rest : static_cast<long>(sent) + std::max(rest, 0L);
 }
 

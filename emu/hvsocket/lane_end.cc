@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "emu/shown_packet.h"
+#include "ringbuf/fault_point.h"
 
 namespace vmbus::emu {
 namespace {
@@ -92,11 +93,13 @@ Turn LaneEnd::take(std::uint64_t& word, bool closed, const IsClient& is_client) 
 
 void LaneEnd::give(std::uint64_t& word) const {
   const std::uint32_t asked = Gate(word).give(generation_, proto::kGateDaemon);
+  VMBUS_FAULT(kGateGiven);
   if ((asked & proto::kGateAwaited) != 0) wake_all(&word);
 }
 
 Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
   const Turn turn = take(shared_->in_gate, in_closed_, is_client);
+  VMBUS_FAULT(kPumpInTaken);
   if (turn != Turn::kYes) return turn;
   if (std::exchange(stops_watching_, false)) {
     SharedCell(shared_->in_flags).fetch_and(~std::uint32_t{proto::kLaneWatched});
@@ -112,12 +115,15 @@ Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
 void LaneEnd::end_in(const Stream& stream, bool gave_to_carrier) {
   if (in_closed_) return;
   proto::store_position(*shared_, stream.in.position());
+  VMBUS_FAULT(kPumpInPosition);
   if (gave_to_carrier) SharedCell(shared_->in_flags).fetch_or(proto::kLaneCarrierHolds);
+  VMBUS_FAULT(kPumpInHolds);
   give(shared_->in_gate);
 }
 
 Turn LaneEnd::begin_out(Stream& stream, const IsClient& is_client) {
   const Turn turn = take(shared_->out_gate, out_closed_, is_client);
+  VMBUS_FAULT(kPumpOutTaken);
   if (turn != Turn::kYes) return turn;
   if (out_closed_ || stream.fin_sent) return Turn::kYes;
   auto writer = ring::PipeWriter::resume(stream.out.memory());
@@ -141,6 +147,7 @@ void LaneEnd::end_out(const Stream& stream, bool keeps,
     return;
   }
   sends().keep(keeps);
+  VMBUS_FAULT(kPumpOutKept);
   if (!keeps) SharedCell(shared_->room_wanted).store_seq_cst(0);
   if (!keeps) sends().clean(carrier_is_empty);
   give(shared_->out_gate);
@@ -150,7 +157,9 @@ void LaneEnd::end_out(const Stream& stream, bool keeps,
 // SYNC(lane.sleepers): the exchange comes after what there is to see; pairs with
 // DirectEnd::find_nothing(), where the look comes after the store.
 void LaneEnd::wake_sleepers() const {
-  if (SharedCell(shared_->sleepers).exchange(0) != 0) wake_all(&shared_->sleepers);
+  if (SharedCell(shared_->sleepers).exchange(0) == 0) return;
+  VMBUS_FAULT(kPumpWakeTaken);
+  wake_all(&shared_->sleepers);
 }
 
 // SYNC(lane.sleepers): as above; pairs with DirectEnd::sleep_for_room().

@@ -1,5 +1,7 @@
 #include "emu/protocol/lane.h"
 
+#include "ringbuf/fault_point.h"
+
 namespace vmbus::proto {
 
 // SYNC(lane.gate): compare-and-swap from free, seq_cst, so it acquires; pairs with the store of free in
@@ -57,7 +59,9 @@ void store_position(Lane& lane, ring::ReadPosition position) {
 // before it looks, so a bit that was set already is one it has yet to look for.
 bool LaneArea::ring(std::uint32_t lane, Bell bell) const {
   const std::uint64_t bit = std::uint64_t{1} << (lane % 64);
-  return (ring::SharedCell(bells(bell)[lane / 64]).fetch_or(bit) & bit) == 0;
+  const bool is_first = (ring::SharedCell(bells(bell)[lane / 64]).fetch_or(bit) & bit) == 0;
+  VMBUS_FAULT(kBellSet);
+  return is_first;
 }
 
 }  // namespace vmbus::proto

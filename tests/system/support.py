@@ -261,6 +261,32 @@ class Bus:
     def wait_for_sockets(self, count):
         wait_until(lambda: len(self.sockets()) == count, f"{count} sockets")
 
+    def holdings(self):
+        """What the daemon holds: the same before and after programs that have ended."""
+        status = self.json("status")
+        return {"descriptors": status["descriptors"], "sockets": status["sockets"],
+                "clients": status["clients"],
+                "guests": [(guest["name"], guest["channels"], guest["sockets"],
+                            guest["guest_memory_bytes"]) for guest in status["guests"]]}
+
+    def check_holdings(self, before, limit=30):
+        """Waits until all is as `before`; and entries of the endpoint table are used again."""
+        after = {}
+
+        def as_before():
+            nonlocal after
+            after = self.holdings()
+            return after == before
+        try:
+            wait_until(as_before, limit=limit)
+        except AssertionError:
+            self.test.assertEqual(after, before)
+        probe = self.python("import socket, sys; s = socket.socket(socket.AF_VSOCK);"
+                            "print('here', flush=True); sys.stdin.read()")
+        probe.wait_for_output(b"here")
+        self.test.assertLess(self.sockets()[0]["entry"], 100, "entries are not used again")
+        probe.check()
+
     @contextlib.contextmanager
     def held(self):
         """A user of the bus, so that its daemon is there meanwhile."""
