@@ -44,7 +44,8 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
     return kThroughCarrier;
   }
   if (peeks) wait = Wait::kNo;
-  // A peer that makes the ring look full and empty by turns is left to the kernel.
+  // A peer that makes the ring look full and empty by turns, or wakes for nothing, is left to the kernel,
+  // which a signal interrupts. Who sleeps in earnest gets there after minutes, and loses nothing.
   for (int look = 0; look < kLooks; ++look) {
     // Judged before the gate is taken: the kernel may have to fetch the buffers' pages.
     const std::size_t there = std::min<std::size_t>(to.bytes, used_bytes(in_));
@@ -61,7 +62,6 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
     if (turn.spins && !spin_for_data()) return kWouldWait;
     if (!turn.sleeps) continue;
     if (const long ended = sleep_for_data(wait); ended != 0) return ended;
-    look = 0;
   }
   cool();
   return kThroughCarrier;
