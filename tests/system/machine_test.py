@@ -75,6 +75,15 @@ class Services(support.BusTest):
         listed = self.write(f"{PORT}\n")
         self.assertEqual(self.binds("--private", "--services", listed), "fine")
 
+    def test_the_option_goes_before_the_variable(self):
+        listed = self.write(f"{PORT}\n")
+        none = self.bus.directory / "none.txt"
+        none.write_text("# none\n", encoding="utf-8")
+        self.assertEqual(self.binds("--private", "--services", str(none),
+                                    environment={"VMBUS_SERVICES": listed}), "EACCES")
+        self.assertEqual(self.binds("--private", "--services", listed,
+                                    environment={"VMBUS_SERVICES": "/nowhere"}), "fine")
+
     def test_run_adds_to_the_list_of_a_bus_that_runs(self):
         with self.bus.held():
             self.assertEqual(self.bus.vmbus("service", "add", "8", "eight").returncode, 0)

@@ -23,8 +23,8 @@ namespace {
 
 constexpr const char* kExamples = R"(
 A daemon is started where none runs; it leaves with its last user. COMMAND takes the place of `vmbus`:
-exit status, signals, standard streams and terminal are its own. 125: vmbus failed; 126, 127: COMMAND
-cannot be run, is not found.
+exit status, signals, standard streams and terminal are its own. 2: bad options; 125: vmbus failed;
+126, 127: COMMAND cannot be run, is not found.
 
 COMMAND's environment: VMBUS_SOCKET (its bus), VMBUS_VM_ID and VMBUS_CID (of the guest it is, or else of
 the default guest), LD_PRELOAD (the shim), PYTHONPATH (AF_HYPERV for Python), VMBUS_PARTITION,
@@ -69,6 +69,8 @@ Outcome<RunBus> open_bus(const Options& options) {
   const auto services =
       read_service_list(options.services.empty() ? variable("VMBUS_SERVICES") : options.services);
   if (!services) return tl::make_unexpected(services.error());
+  // The list goes on the bus from here: neither a daemon that is started now nor COMMAND reads one again.
+  ::unsetenv("VMBUS_SERVICES");
   auto bus = options.private_bus ? private_bus(*path, options.vms) : shared_bus(*path, options.vms);
   if (!bus || !*services) return bus;
   if (const auto registered = register_services(*bus, **services); !registered) {
