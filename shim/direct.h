@@ -14,8 +14,6 @@
 #ifndef VMBUS_SHIM_DIRECT_H_
 #define VMBUS_SHIM_DIRECT_H_
 
-#include <sys/socket.h>
-
 #include <cstddef>
 #include <cstdint>
 
@@ -58,12 +56,10 @@ class DirectEnd {
   long receive(const Parts& to, int flags, Wait wait);
   // May a receive that found nothing sleep on the lane? Asks the kernel.
   bool may_sleep();
-  // The same for a send that finds no room.
-  bool may_sleep_for_room() const { return may_sleep_on_lane(fd_, SO_SNDTIMEO); }
   struct Sent {
-    std::size_t bytes;         // in the ring now
-    bool interrupted = false;  // by a signal: the call ends
-    bool full = false;         // the ring has no room for more
+    std::size_t bytes;            // in the ring now
+    bool full = false;            // it has no room for more
+    Slept slept = Slept::kNever;  // how the wait for room ended
   };
   // Goes on behind `sent`. What is then left goes through the carrier. kSpin and kSleep: it waits a while
   // for room, a sleep after the spin.

@@ -46,8 +46,7 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
     if (count > 0) sent += static_cast<std::size_t>(count);
     if (count > 0) continue;
     const Slept slept = count == 0 ? wait_for_room(wait, sent > 0) : Slept::kNever;
-    if (slept == Slept::kInterrupted) return {sent, true};
-    if (slept != Slept::kWoken) return {sent, false, count == 0};
+    if (slept != Slept::kWoken) return {sent, count == 0, slept};
   }
   return {sent};
 }

@@ -312,13 +312,15 @@ long Socket::send_directly(DirectEnd& direct, const Parts& from, int flags) {
 long Socket::wait_and_send(DirectEnd direct, const Parts& from, std::size_t sent, int flags) {
   direct.use_descriptor(fd_);
   DirectEnd::Sent now = direct.send(from, sent, Wait::kSleep);
-  while (now.full && direct.heeds_room() && direct.may_sleep_for_room() && takes_more(fd_)) {
+  // Nobody wakes on behalf of a daemon that was killed; the carrier knows.
+  while (now.slept == Slept::kLongEnough && direct.heeds_room() && is_daemon_alive() &&
+         takes_more(fd_)) {
     now = direct.send(from, now.bytes, Wait::kSleep);
   }
   if (now.full && direct.heeds_room()) want_room();  // the kernel waits, with the call's time limit
   const auto count = static_cast<long>(now.bytes);
   if (now.bytes == from.bytes) return count;
-  if (now.interrupted) return count > 0 ? count : -EINTR;
+  if (now.slept == Slept::kInterrupted) return count > 0 ? count : -EINTR;
   // It may have waited, and the connection be over.
   if (!takes_more(fd_)) return count > 0 ? count : check_send(from.bytes, flags, false);
   return send_by_carrier(direct, from, now.bytes, flags);

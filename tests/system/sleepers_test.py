@@ -88,8 +88,9 @@ class Sleepers(support.BusTest):
         super().setUp()
         self.daemon = self.bus.start_daemon()
 
-    def start(self, code, *arguments, as_=None):
-        return self.bus.start(PYTHON, "-c", code, *arguments, environment=NO_SPIN, as_=as_)
+    def start(self, code, *arguments, as_=None, options=()):
+        return self.bus.start(PYTHON, "-c", code, *arguments, environment=NO_SPIN, as_=as_,
+                              options=options)
 
     def direct_bytes(self):
         """That went past the pump."""
@@ -265,6 +266,21 @@ class Sleepers(support.BusTest):
         peer, waiter = self.start_waiters("wait('reader')")
         self.daemon.kill()
         self.assertIn(b"reader ECONNRESET", waiter.check())
+        peer.check()
+
+    def test_a_writer_that_sleeps_for_exact_room_and_whose_daemon_is_killed(self):
+        peer = self.start(STAY, as_="host")
+        peer.wait_for_output(b"listening")
+        writer = self.start(CONNECT + textwrap.dedent("""
+            try:
+                while True:
+                    sock.sendall(bytes(1000))
+            except OSError as error:
+                print("writer", errno.errorcode[error.errno], flush=True)
+        """), as_="guest", options=("--profile", "strict"))
+        self.wait_until_asleep(writer)
+        self.daemon.kill()
+        self.assertIn(b"writer ECONNRESET", writer.check())
         peer.check()
 
 
