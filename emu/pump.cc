@@ -1,7 +1,5 @@
 #include "emu/pump.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -10,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "emu/hvsocket/carrier_end.h"
 #include "emu/protocol/carrier.h"
 #include "emu/records.h"
 #include "ringbuf/fault_point.h"
@@ -106,23 +105,6 @@ PumpResult discard(Socket& socket, Counters& counters) {
 
 PumpResult faulty() { return {.fault = true}; }
 
-// 0 taken: either B is exhausted, or A was shut for reading (then nobody will ever read:
-// `refused`).
-struct Delivery {
-  std::size_t taken = 0;
-  bool refused = false;
-};
-
-Delivery give_to_program(Socket& socket, iovec* pieces, std::size_t count) {
-  msghdr message{};
-  message.msg_iov = pieces;
-  message.msg_iovlen = count;
-  const ssize_t length = ::sendmsg(socket.b.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (length >= 0) return {.taken = static_cast<std::size_t>(length)};
-  if (errno == EAGAIN) socket.b_writable = false;
-  return {.refused = errno == EPIPE || errno == ECONNRESET};
-}
-
 void give_inbox(Socket& socket) {
   while (!socket.inbox.empty() && socket.b_writable) {
     iovec piece{socket.inbox.data(), socket.inbox.size()};
@@ -202,10 +184,7 @@ PumpResult pump_records_in(Socket& socket, Counters& counters) {
 }
 
 // What A holds already shows IN, whatever is held back.
-bool has_unread_bytes(const Socket& socket) {
-  int queued = 0;
-  return ::ioctl(socket.b.get(), SIOCOUTQ, &queued) == 0 && queued != 0;
-}
+bool has_unread_bytes(const Socket& socket) { return queued_at_a(socket.b.get()) > 0; }
 
 PumpResult pump_to_low_water(Socket& socket, Counters& counters) {
   const Stream& stream = *socket.stream;
@@ -263,6 +242,16 @@ bool keeps_fin(const Socket& socket) {
 }
 
 }  // namespace
+
+Delivery give_to_program(Socket& socket, iovec* pieces, std::size_t count) {
+  msghdr message{};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  const ssize_t length = ::sendmsg(socket.b.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (length >= 0) return {.taken = static_cast<std::size_t>(length)};
+  if (errno == EAGAIN) socket.b_writable = false;
+  return {.refused = errno == EPIPE || errno == ECONNRESET};
+}
 
 Counter received_counter(const Stream& stream) {
   return stream.side() == Side::kGuest ? Counter::kBytesHostToGuest : Counter::kBytesGuestToHost;

@@ -10,6 +10,8 @@
 #ifndef VMBUS_EMU_PUMP_H_
 #define VMBUS_EMU_PUMP_H_
 
+#include <sys/uio.h>
+
 #include <cstddef>
 
 #include "emu/counters.h"
@@ -33,6 +35,13 @@ PumpResult pump_out(Socket& socket, Counters& counters);
 // Ring (or inbox) -> B. Sets kEndedPeerWrite in Socket::ended when the stream's end was reached:
 // the caller publishes it, then shuts B.
 PumpResult pump_in(Socket& socket, Counters& counters);
+
+// 0 taken: either B is exhausted, or A was shut for reading (then nobody will ever read: `refused`).
+struct Delivery {
+  std::size_t taken = 0;
+  bool refused = false;
+};
+Delivery give_to_program(Socket& socket, iovec* pieces, std::size_t count);
 
 // The rest of a turn at an empty ring: FIN, the peer's close, or just empty for now. `signal`: so far.
 PumpResult at_end_of_ring(Socket& socket, bool signal);

@@ -130,6 +130,8 @@ class DirectEnd {
                                                   std::size_t limit, int flags) const;
   void leave(InTurn* turn, std::uint32_t index) const;
   void stay_warm(InTurn* turn) const;
+  void unmask(InTurn* turn, std::uint32_t index) const;
+  void count_turn() const;
   bool holds_all(std::size_t bytes) const;
 
   long write_turn(const Parts& from, std::size_t skip, bool whole);

@@ -196,16 +196,14 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags, InTurn* turn) c
 
 // The packet that the carrier shows is read once the carrier is empty. False: the ring is nonsense.
 bool DirectEnd::step_over_shown(InTurn* turn) const {
-  const SharedCell<std::uint32_t> shown(lane_->shown);
   const ring::ReadPosition position = proto::load_position(*lane_);
-  if (shown.load_seq_cst() != proto::shown_at(position.index) || !is_carrier_empty(fd_))
-    return true;
+  if (!proto::is_shown(*lane_, position) || !is_carrier_empty(fd_)) return true;
   auto reader = ring::ReadTurn::begin(in_, position);
   if (!reader || !reader->skip_packet()) return false;
   // SYNC(lane.position): as in receive_turn(); from here on `shown` means nothing.
   proto::store_position(*lane_, reader->position());
   VMBUS_FAULT(kReceiveShownPosition);
-  shown.store_seq_cst(0);
+  SharedCell(lane_->shown).store_seq_cst(0);
   VMBUS_FAULT(kReceiveShownCleared);
   turn->wakes_writer |= give_room_back(*reader);
   // SYNC(ring.wake): as in RingReader::prepare_to_sleep(). The next packet is to be shown.
@@ -246,17 +244,20 @@ Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reade
 // them; the others are.
 void DirectEnd::leave(InTurn* turn, std::uint32_t index) const {
   if (may_block_ || !thread_polls()) return stay_warm(turn);
-  const SharedCell<std::uint32_t> turns(lane_->in_turns);
-  turns.store_relaxed(turns.load_relaxed() + 1);
-  // SYNC(ring.wake): as in RingReader::prepare_to_sleep().
+  count_turn();
+  unmask(turn, index);
+}
+
+// The next bytes behind `index` are announced.
+// SYNC(ring.wake): as in RingReader::prepare_to_sleep().
+void DirectEnd::unmask(InTurn* turn, std::uint32_t index) const {
   in_.interrupt_mask().store_seq_cst(0);
   if (in_.write_index().load_seq_cst() != index) turn->needs_look = true;
 }
 
 // The mask is set while nobody tells us: the daemon watches.
 void DirectEnd::stay_warm(InTurn* turn) const {
-  const SharedCell<std::uint32_t> turns(lane_->in_turns);
-  turns.store_relaxed(turns.load_relaxed() + 1);
+  count_turn();
   note_cpu(*lane_);
   const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
   if ((in_flags.load_relaxed() & proto::kLaneWatched) == 0) {
@@ -266,6 +267,11 @@ void DirectEnd::stay_warm(InTurn* turn) const {
   }
   if (in_.interrupt_mask().load_relaxed() == 0) in_.interrupt_mask().store_relaxed(1);
   VMBUS_FAULT(kReceiveWarm);
+}
+
+void DirectEnd::count_turn() const {
+  const SharedCell<std::uint32_t> turns(lane_->in_turns);
+  turns.store_relaxed(turns.load_relaxed() + 1);
 }
 
 // Until there is something in the ring or the carrier, or nobody may work the ring any more. A
@@ -313,11 +319,8 @@ long DirectEnd::sleep_for_data(Wait wait) {
 void DirectEnd::cool() const {
   HeldGate held;
   if (in_.interrupt_mask().load_relaxed() == 0 || !take(lane_->in_gate, &held)) return;
-  const std::uint32_t index = proto::load_position(*lane_).index;
-  // SYNC(ring.wake): as in RingReader::prepare_to_sleep().
-  in_.interrupt_mask().store_seq_cst(0);
   InTurn turn;
-  turn.needs_look = in_.write_index().load_seq_cst() != index;
+  unmask(&turn, proto::load_position(*lane_).index);
   give(held, turn);
 }
 
@@ -337,9 +340,9 @@ long DirectEnd::readable_bytes() const {
   if (!take(lane_->in_gate, &held)) return 0;
   auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
   long bytes = reader.ok() ? static_cast<long>(reader->readable_bytes()) : 0;
-  const bool is_shown = reader.ok() && SharedCell(lane_->shown).load_seq_cst() ==
-                                           proto::shown_at(reader->position().index);
-  if (is_shown) bytes -= static_cast<long>(reader->packet_bytes_left());  // the carrier has it
+  if (reader.ok() && proto::is_shown(*lane_, reader->position())) {
+    bytes -= static_cast<long>(reader->packet_bytes_left());  // the carrier has it
+  }
   give(held, {});
   return bytes;
 }

@@ -16,11 +16,10 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <fstream>
-#include <string>
 #include <thread>
 
 #include "ringbuf/shared_word.h"
+#include "tests/support/thread_state.h"
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -63,13 +62,7 @@ class Sleeper {
   }
 
  private:
-  bool is_asleep() const {
-    if (id_ == 0) return false;
-    std::ifstream file("/proc/self/task/" + std::to_string(id_) + "/stat");
-    const std::string line((std::istreambuf_iterator<char>(file)), {});
-    const std::size_t name_end = line.rfind(')');
-    return name_end != std::string::npos && line.size() > name_end + 2 && line[name_end + 2] == 'S';
-  }
+  bool is_asleep() const { return id_ != 0 && state_of_thread(id_) == 'S'; }
 
   std::atomic<pid_t> id_{0};
   std::atomic<bool> is_done_{false};

@@ -132,6 +132,7 @@ class Socket {
   bool is_large(std::size_t bytes, int flags) const {
     return bytes > kSmallSendBytes && (flags & MSG_DONTWAIT) == 0 && !carries_records();
   }
+  long explain_receive(long result, int flags);
   long receive_directly(const Parts& to, int flags, long tried) const;
   long receive_all(DirectEnd& direct, const Parts& to, int flags) const;
   void settle_shown();

@@ -108,8 +108,13 @@ void Socket::end_carrier_send() {
   if (const DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.end_carrier_send();
 }
 
+// What the kernel's receive came to.
 long Socket::after_receive(long result, int flags) {
   settle_shown();
+  return explain_receive(result, flags);
+}
+
+long Socket::explain_receive(long result, int flags) {
   if (result > 0) {
     const bool peeked = (flags & MSG_PEEK) != 0;
     const bool cannot_peek = (endpoint_.quirks & proto::kQuirkNoPeek) != 0;
@@ -140,7 +145,7 @@ long Socket::receive(void* buffer, std::size_t length, int flags, long tried) {
   }
   const iovec whole{buffer, length};
   const long count = receive_directly({&whole, 1, length}, flags, tried);
-  if (count != kThroughCarrier) return after_receive(count, flags);
+  if (count != kThroughCarrier) return explain_receive(count, flags);
   tell_of_receive(proto::kReceiveBegins);
   const long result =
       real::blocking(SYS_recvfrom, fd_, buffer, length, receive_flags(flags), nullptr, nullptr);
@@ -214,7 +219,7 @@ long Socket::receive_parts(const iovec* parts, std::size_t count, int flags, int
   if (verdict != kAskKernel) return refuse(verdict);
   if (bytes == 0) return wait_for_data(flags);
   const long direct = receive_directly({parts, count, bytes}, flags, 0);
-  if (direct != kThroughCarrier) return after_receive(direct, flags);
+  if (direct != kThroughCarrier) return explain_receive(direct, flags);
   msghdr plain = data_only(parts, count);
   tell_of_receive(proto::kReceiveBegins);
   const long result = real::blocking(SYS_recvmsg, fd_, &plain, receive_flags(flags));
@@ -280,12 +285,7 @@ long Socket::send(const void* buffer, std::size_t length, int flags, bool has_ad
 long Socket::send_to(int fd, const void* buffer, std::size_t length, int flags) {
   if (length != 0 && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0) {
     const KnownEndUse known(fd);
-    if (known.sends()) {
-      if (known.end().send_whole(buffer, length)) return static_cast<long>(length);
-      const iovec whole{const_cast<void*>(buffer), length};
-      if (Socket ours = hint(fd))
-        return ours.send_directly(known.end(), {&whole, 1, length}, flags);
-    }
+    if (known.sends() && known.end().send_whole(buffer, length)) return static_cast<long>(length);
   }
   Socket ours = hint(fd);
   return ours ? ours.send(buffer, length, flags, false) : kNotOurs;

@@ -29,9 +29,7 @@ std::uint32_t measure_accept_unit() {
   const OwnedFd near(pair[0]);
   const OwnedFd far(pair[1]);
   if (send_accepted(near.get(), far.get()) != 0) return 0;
-  int queued = 0;
-  ::ioctl(near.get(), SIOCOUTQ, &queued);
-  return static_cast<std::uint32_t>(queued);
+  return static_cast<std::uint32_t>(std::max(queued_at_a(near.get()), 0));
 }
 
 int send_buffer_bytes(int type) {
@@ -39,8 +37,8 @@ int send_buffer_bytes(int type) {
 }
 
 std::vector<std::byte> receive_queued(int b, int flags) {
-  int queued = 0;
-  if (::ioctl(b, SIOCINQ, &queued) != 0 || queued <= 0) return {};
+  const int queued = queued_at_b(b);
+  if (queued <= 0) return {};
   std::vector<std::byte> bytes(static_cast<std::size_t>(queued));
   const ssize_t length = ::recv(b, bytes.data(), bytes.size(), flags | MSG_DONTWAIT);
   bytes.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
@@ -48,6 +46,16 @@ std::vector<std::byte> receive_queued(int b, int flags) {
 }
 
 }  // namespace
+
+int queued_at_b(int b) {
+  int queued = 0;
+  return ::ioctl(b, SIOCINQ, &queued) == 0 ? queued : -1;
+}
+
+int queued_at_a(int b) {
+  int queued = 0;
+  return ::ioctl(b, SIOCOUTQ, &queued) == 0 ? queued : -1;
+}
 
 tl::expected<CarrierPair, int> make_carrier(std::uint32_t entry, int type) {
   std::array<int, 2> pair{};
@@ -155,9 +163,8 @@ int send_accepted(int b, int accepted) {
 
 std::uint32_t waiting_accepts(int b) {
   static const std::uint32_t unit = measure_accept_unit();
-  int queued = 0;
-  if (unit == 0 || ::ioctl(b, SIOCOUTQ, &queued) != 0) return 0;
-  return static_cast<std::uint32_t>(queued) / unit;
+  if (unit == 0) return 0;
+  return static_cast<std::uint32_t>(std::max(queued_at_a(b), 0)) / unit;
 }
 
 }  // namespace vmbus::emu

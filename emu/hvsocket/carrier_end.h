@@ -58,6 +58,11 @@ class Plug {
 // Gives a an OUT edge (an epoll user that saw OUT before connect() waits for the next one).
 void raise_out_edge(int a, int type);
 
+// Bytes from the program that wait at b, and what the kernel charges for those that wait at a. -1: it
+// does not say.
+int queued_at_b(int b);
+int queued_at_a(int b);
+
 // Bytes queued towards b: copied out and left there (so that a stays not writable), or taken.
 std::vector<std::byte> peek_all(int b);
 std::vector<std::byte> take_all(int b);

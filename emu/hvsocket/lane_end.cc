@@ -26,6 +26,10 @@ void wake_all(const void* word) {
   ::syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
+void wake_registered(std::uint32_t& sleepers) {
+  if (SharedCell(sleepers).exchange(0) != 0) wake_all(&sleepers);
+}
+
 }  // namespace
 
 LaneEnd::Pages LaneEnd::pages_of(const GuestMemory& memory, const ring::RingMemory& ring) {
@@ -163,9 +167,7 @@ void LaneEnd::wake_sleepers() const {
 }
 
 // SYNC(lane.sleepers): as above; pairs with DirectEnd::sleep_for_room().
-void LaneEnd::wake_writers() const {
-  if (SharedCell(shared_->out_sleepers).exchange(0) != 0) wake_all(&shared_->out_sleepers);
-}
+void LaneEnd::wake_writers() const { wake_registered(shared_->out_sleepers); }
 
 void LaneEnd::wake_all_sleepers() const {
   for (std::uint32_t* word : {&shared_->sleepers, &shared_->out_sleepers}) {

@@ -40,7 +40,7 @@ class LaneEnd {
 
   // The packet at `position` is in the carrier, too (emu/shown_packet.h). With the in gate held.
   bool shows_packet(ring::ReadPosition position) const {
-    return ring::SharedCell(shared_->shown).load_seq_cst() == proto::shown_at(position.index);
+    return proto::is_shown(*shared_, position);
   }
   void show_packet(ring::ReadPosition position) const {
     ring::SharedCell(shared_->shown).store_seq_cst(proto::shown_at(position.index));

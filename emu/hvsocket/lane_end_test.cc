@@ -7,11 +7,10 @@
 
 #include <atomic>
 #include <cerrno>
-#include <fstream>
-#include <string>
 #include <thread>
 
 #include "tests/support/test_bus.h"
+#include "tests/support/thread_state.h"
 
 namespace vmbus::emu {
 namespace {
@@ -44,13 +43,7 @@ class Sleeper {
   }
 
  private:
-  bool is_asleep() const {
-    if (id_ == 0) return false;
-    std::ifstream file("/proc/self/task/" + std::to_string(id_) + "/stat");
-    const std::string line((std::istreambuf_iterator<char>(file)), {});
-    const std::size_t name_end = line.rfind(')');
-    return name_end != std::string::npos && line.size() > name_end + 2 && line[name_end + 2] == 'S';
-  }
+  bool is_asleep() const { return id_ != 0 && state_of_thread(id_) == 'S'; }
 
   std::atomic<pid_t> id_{0};
   std::atomic<bool> was_woken_{false};

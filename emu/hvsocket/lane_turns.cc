@@ -1,8 +1,5 @@
 // Sockets: the pump's turns at rings that programs work too, and who looks after those that nobody
 // looks at.  Contract    docs/lanes.md
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -52,9 +49,11 @@ PumpResult not_begun(Turn turn) {
   return {.more = turn == Turn::kAgain, .fault = turn == Turn::kFault};
 }
 
-bool carrier_is_empty(const Socket& socket) {
-  int queued = 0;
-  return ::ioctl(socket.b.get(), SIOCINQ, &queued) == 0 && queued == 0;
+bool carrier_is_empty(const Socket& socket) { return queued_at_b(socket.b.get()) == 0; }
+
+// The pump has more to send than it could.
+bool keeps_bytes(const Socket& socket) {
+  return !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
 }
 
 }  // namespace
@@ -117,10 +116,9 @@ PumpResult Sockets::turn_out(Socket& socket) {
   }
   const std::uint64_t sent_before = socket.bytes_sent;
   const PumpResult result = pump_out(socket, counters_);
-  const bool keeps = !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
   const bool unexpected = socket.bytes_sent != sent_before && !expected && !lane.expects_sends();
   if (unexpected) lane.mark_raw();
-  lane.end_out(*socket.stream, keeps, [&socket] { return carrier_is_empty(socket); });
+  lane.end_out(*socket.stream, keeps_bytes(socket), [&socket] { return carrier_is_empty(socket); });
   return result;
 }
 
@@ -151,8 +149,7 @@ void Sockets::wait_for_room(Socket& socket, int a) {
   if (socket.lane->begin_out(*socket.stream, is_client_) == Turn::kYes) {
     const auto room = socket.stream->out.request_space(1);
     socket.is_plugged = room.ok() && !*room && plug_.fill(a);
-    const bool keeps = !socket.b_ended && (socket.b_readable || !socket.outbox.empty());
-    socket.lane->end_out(*socket.stream, socket.is_plugged || keeps,
+    socket.lane->end_out(*socket.stream, socket.is_plugged || keeps_bytes(socket),
                          [&socket] { return carrier_is_empty(socket); });
   }
   if (socket.is_plugged) return;

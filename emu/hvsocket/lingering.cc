@@ -3,9 +3,7 @@
 // Which close is the last one only the kernel knows, and only afterwards. So a program asks before it
 // closes, for one end of a line, and shuts its writing side behind: then the daemon looks whether the
 // socket is still open anywhere. The daemon never waits; it hangs up when there is no reason to.
-#include <linux/sockios.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,9 +20,7 @@ constexpr std::size_t kMaxLingering = 16;
 // Bytes of the program that are not in a ring yet. Behind a SHUT_WR what B still holds is the plug.
 bool has_unsent(const Socket& socket) {
   if (socket.stream == nullptr) return false;
-  int queued = 0;
-  return !socket.outbox.empty() ||
-         (!socket.outbox_is_last && ::ioctl(socket.b.get(), SIOCINQ, &queued) == 0 && queued > 0);
+  return !socket.outbox.empty() || (!socket.outbox_is_last && queued_at_b(socket.b.get()) > 0);
 }
 
 }  // namespace

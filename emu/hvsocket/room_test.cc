@@ -263,10 +263,7 @@ TEST_F(Room, AHalfReadPacketIsNotRead) {
 
 TEST_F(Room, WhoReadsPastTheHooksIsPumpedAndGivesAllRoomBack) {
   for (const char* quirks : {"room=ring,credit=gradual", "room=ring,credit=drained"}) {
-    TestSocket server = socket("host", "room=ring");
-    ASSERT_EQ(server.bind(vsock(kHostCid, kPort)), 0);
-    ASSERT_EQ(server.listen(), 0);
-    auto [guest, host] = bus.connect_pair(socket("guest", quirks), server, vsock(kHostCid, kPort));
+    auto [guest, host] = pair(quirks);
     host.send("one");
     host.send("second");
     ASSERT_EQ(recv_once(guest), "one");
@@ -305,11 +302,7 @@ TEST_F(Room, TheEndFollowsTheLastPacket) {
 
 TEST_F(Room, APeersCloseNeitherLosesNorDoublesAShownPacket) {
   for (const bool reads_first : {false, true}) {
-    TestSocket server = socket("host", "room=ring");
-    ASSERT_EQ(server.bind(vsock(kHostCid, kPort)), 0);
-    ASSERT_EQ(server.listen(), 0);
-    auto [guest, host] =
-        bus.connect_pair(socket("guest", "room=ring"), server, vsock(kHostCid, kPort));
+    auto [guest, host] = pair();
     for (const char* text : {"one", "two", "three"}) host.send(text);
     std::string got = reads_first ? read_with_hooks(guest) : "";
     host.close();
@@ -438,11 +431,7 @@ TEST_F(Room, ARawByteBehindThePlugIsNotLost) {
 
 TEST_F(Room, ShutWrLiftsThePlugAndTheStreamEndsAfterItsBytes) {
   for (const bool raw : {false, true}) {
-    TestSocket server = socket("host", "room=ring");
-    ASSERT_EQ(server.bind(vsock(kHostCid, kPort)), 0);
-    ASSERT_EQ(server.listen(), 0);
-    auto [guest, host] =
-        bus.connect_pair(socket("guest", "room=ring"), server, vsock(kHostCid, kPort));
+    auto [guest, host] = pair();
     const std::size_t filled = fill_and_plug(host);
     const std::string_view behind = raw ? "raw" : "";
     if (raw) make_room_behind_plug(host);
@@ -457,11 +446,7 @@ TEST_F(Room, ShutWrLiftsThePlugAndTheStreamEndsAfterItsBytes) {
 
 TEST_F(Room, AClosedSocketsPlugIsNoData) {
   for (const bool raw : {false, true}) {
-    TestSocket server = socket("host", "room=ring");
-    ASSERT_EQ(server.bind(vsock(kHostCid, kPort)), 0);
-    ASSERT_EQ(server.listen(), 0);
-    auto [guest, host] =
-        bus.connect_pair(socket("guest", "room=ring"), server, vsock(kHostCid, kPort));
+    auto [guest, host] = pair();
     const std::size_t filled = fill_and_plug(host);
     const std::string_view behind = raw ? "raw" : "";
     if (raw) make_room_behind_plug(host);

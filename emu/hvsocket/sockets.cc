@@ -1,9 +1,7 @@
 #include "emu/hvsocket/sockets.h"
 
-#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -27,8 +25,7 @@ constexpr std::uint64_t kHostMemoryBytes = std::uint64_t{2} << 30;
 constexpr std::chrono::milliseconds kCreditTurn{10};
 
 bool has_something_to_send(const Socket& socket) {
-  int queued = 0;
-  return !socket.outbox.empty() || (::ioctl(socket.b.get(), SIOCINQ, &queued) == 0 && queued > 0);
+  return !socket.outbox.empty() || queued_at_b(socket.b.get()) > 0;
 }
 
 }  // namespace

@@ -47,6 +47,12 @@ class Standstill : public testing::Test {
     bus.sockets().migrate_guest(bus.guest());
     bus.settle();
   }
+  // HVSOCKET_CONNECTED_SUSPEND
+  bool asks_to_outlive_a_pause(const TestSocket& host) {
+    const std::uint32_t on = 1;
+    return bus.requests().set_option(host.state(), proto::kFamilyHyperV, 4,
+                                     std::as_bytes(std::span(&on, 1))) == 0;
+  }
   std::size_t count_rescinds() {
     std::size_t count = 0;
     for (const MessageLog::Record& record : bus.messages().snapshot()) {
@@ -197,10 +203,7 @@ TEST_F(Standstill, TheHarsherOfBothEndsCounts) {
 // Case 324, 326
 TEST_F(Standstill, ConnectedSuspendOutlivesAPauseAndNoMigration) {
   Pair pair = connect("pause=ends", "pause=ends", true);
-  const std::uint32_t on = 1;
-  ASSERT_EQ(bus.requests().set_option(pair.host.state(), proto::kFamilyHyperV, 4,
-                                      std::as_bytes(std::span(&on, 1))),
-            0);
+  ASSERT_TRUE(asks_to_outlive_a_pause(pair.host));
   pause();
   resume();
   EXPECT_TRUE(lives(pair));
@@ -213,10 +216,7 @@ TEST_F(Standstill, ConnectedSuspendOutlivesAPauseAndNoMigration) {
 // A device that is reset asks no host's socket.
 TEST_F(Standstill, ConnectedSuspendIsNothingToAReset) {
   Pair pair = connect("pause=reset", "", true);
-  const std::uint32_t on = 1;
-  ASSERT_EQ(bus.requests().set_option(pair.host.state(), proto::kFamilyHyperV, 4,
-                                      std::as_bytes(std::span(&on, 1))),
-            0);
+  ASSERT_TRUE(asks_to_outlive_a_pause(pair.host));
   pause();
   resume();
   EXPECT_TRUE(pair.guest.state().has(proto::kEndedReset));

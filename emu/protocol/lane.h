@@ -201,6 +201,11 @@ static_assert(std::is_trivially_copyable_v<Lane> && std::is_standard_layout_v<La
 
 constexpr std::uint32_t shown_at(std::uint32_t index) { return index | 1; }
 
+// Is the packet at `position` in the carrier, too?
+inline bool is_shown(Lane& lane, ring::ReadPosition position) {
+  return ring::SharedCell(lane.shown).load_seq_cst() == shown_at(position.index);
+}
+
 ring::ReadPosition load_position(Lane& lane);
 void store_position(Lane& lane, ring::ReadPosition position);
 

@@ -8,21 +8,14 @@
 #include <string>
 #include <utility>
 
+#include "tests/support/thread_state.h"
+
 namespace vmbus::cases {
 namespace {
 
 std::array<std::atomic<int>, NSIG> g_counts;
 
 void count_signal(int number) { ++g_counts[static_cast<std::size_t>(number)]; }
-
-// The state letter of proc(5)'s stat: S while it sleeps and can be interrupted.
-char state_of(pid_t tid) {
-  std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/stat");
-  std::string text;
-  std::getline(file, text);
-  const std::size_t name_end = text.rfind(')');
-  return name_end == std::string::npos || name_end + 2 >= text.size() ? '?' : text[name_end + 2];
-}
 
 // The number of the call that it waits in; -1 while it runs.
 long system_call_of(pid_t tid) {
@@ -48,7 +41,7 @@ void* WaitingCall::run(void* self) {
 
 bool WaitingCall::is_asleep() const {
   if (tid_ == 0) return false;
-  if (sleeps_in_.empty()) return state_of(tid_) == 'S';
+  if (sleeps_in_.empty()) return state_of_thread(tid_) == 'S';
   return std::ranges::find(sleeps_in_, system_call_of(tid_)) != sleeps_in_.end();
 }
 

@@ -76,6 +76,13 @@ WAIT = CONNECT + textwrap.dedent("""
         except OSError as error:
             print(name, errno.errorcode[error.errno], flush=True)
 """)
+TWO = textwrap.dedent("""
+    child = os.fork()
+    wait("child" if child == 0 else "parent")
+    if child == 0:
+        os._exit(0)
+    os.wait()
+""")
 STAY = LISTEN + textwrap.dedent("""
     for command in sys.stdin:
         exec(command)
@@ -202,13 +209,7 @@ class Sleepers(support.BusTest):
     # --- what ends a sleep
 
     def test_bytes_for_two_who_sleep_in_two_processes_reach_both(self):
-        peer, waiter = self.start_waiters("""
-            child = os.fork()
-            wait("child" if child == 0 else "parent")
-            if child == 0:
-                os._exit(0)
-            os.wait()
-        """, count=2)
+        peer, waiter = self.start_waiters(TWO, count=2)
         peer.write(b"sock.sendall(b'first')\n")
         support.wait_until(lambda: b"first" in waiter.output, "the first")
         peer.write(b"sock.sendall(b'second')\n")
@@ -218,13 +219,7 @@ class Sleepers(support.BusTest):
         peer.check()
 
     def test_the_end_reaches_two_who_sleep_in_two_processes(self):
-        peer, waiter = self.start_waiters("""
-            child = os.fork()
-            wait("child" if child == 0 else "parent")
-            if child == 0:
-                os._exit(0)
-            os.wait()
-        """, count=2)
+        peer, waiter = self.start_waiters(TWO, count=2)
         peer.write(b"sock.close()\n")
         self.assertEqual(sorted(waiter.check().splitlines()[1:]), [b"child b''", b"parent b''"])
         peer.check()
