@@ -1,4 +1,4 @@
-// Whether a thread of this process sleeps, as proc(5) shows it: what a test waits for before it wakes one.
+// What a thread of this process does, as proc(5) shows it: what a test waits for before it wakes one.
 #ifndef VMBUS_TESTS_SUPPORT_THREAD_STATE_H_
 #define VMBUS_TESTS_SUPPORT_THREAD_STATE_H_
 
@@ -16,6 +16,17 @@ inline char state_of_thread(pid_t tid) {
   std::getline(file, text);
   const std::size_t name_end = text.rfind(')');
   return name_end == std::string::npos || name_end + 2 >= text.size() ? '?' : text[name_end + 2];
+}
+
+// Whether a signal sent to the thread waits to be delivered. A handler that a sanitizer puts off counts as
+// called: the kernel has delivered the signal.
+inline bool has_pending_signal(pid_t tid) {
+  std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("SigPnd:"))
+      return line.find_first_of("123456789abcdef", 7) != std::string::npos;
+  }
+  return false;
 }
 
 }  // namespace vmbus
