@@ -85,6 +85,30 @@ class DirectEnd {
   // After a receive by the kernel: the packet that the carrier showed may be read.
   void settle() const;
 
+  // ---- for waits in poll, select and epoll (asked_ends.h)
+  enum class News : unsigned char {
+    kNone,
+    kRing,     // there is something to read, and it is in the ring
+    kCarrier,  // the carrier has something to say, or somebody is at the ring
+  };
+  News news() const;
+  // May news() have changed since it said kNone? Loads alone.
+  bool has_stirred() const;
+  bool is_spin_worth_it() const;
+  // Before a spin: the peer need not signal.
+  void warm() const;
+  // This thread's waits look at the ring, or no longer.
+  void set_polled(bool polled) { polled_ = polled; }
+  // Until something is there to read, or the carrier has news; or for no reason. Any signal ends it. Only for
+  // one who waits for nothing else but what `is_still_alone` sees. REQUIRES: news() said kNone.
+  template <typename IsStillAlone>
+  Slept sleep_until_stirred(std::int64_t limit_ns, IsStillAlone is_still_alone) const {
+    const Slept ready = prepare_to_sleep();
+    if (ready != Slept::kLongEnough) return ready;
+    if (!is_still_alone(lane_->sleepers)) return Slept::kWoken;
+    return sleep_on_lane(lane_->sleepers, generation_, {limit_ns, false});
+  }
+
  private:
   // What is to be done once the gate is given up.
   struct InTurn {
@@ -121,9 +145,12 @@ class DirectEnd {
 
   long receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait, InTurn* turn);
   long find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn);
+  News news_in_turn(InTurn* turn) const;
+  Slept prepare_to_sleep() const;
   bool spin_for_data();
   long sleep_for_data(Wait wait);
   long receive_from_carrier(const Parts& to, int flags, InTurn* turn) const;
+  bool is_carrier_empty() const;
   bool step_over_shown(InTurn* turn) const;
   bool give_room_back(ring::ReadTurn& reader) const;
   Result<std::size_t, ring::RingError> read_parts(ring::ReadTurn& reader, const Parts& to,
@@ -153,6 +180,7 @@ class DirectEnd {
   bool drains_ = false;      // and gives room back once the ring is empty
   bool heeds_room_ = false;  // what the ring has no room for is not sent
   bool may_block_ = false;   // the descriptor was not O_NONBLOCK when last asked
+  bool polled_ = false;      // this thread's waits look at the ring
   proto::Lane* lane_ = nullptr;
   proto::LaneArea area_;
   ring::RingMemory in_;

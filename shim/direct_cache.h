@@ -35,6 +35,20 @@ struct KnownEnd {
   std::uint64_t asked_at = 0;                        // ticks: when the daemon was last seen alive
   DirectEnd end;
 
+  // Takes this place for one call, if what it says of `wanted_fd` still holds.
+  bool begin_use(int wanted_fd) {
+    if (wanted_fd < 0 || fd != wanted_fd || is_used)
+      return false;  // -1 is no descriptor, known or not
+    is_used = true;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    // A handler may have been here in between.
+    if (fd == wanted_fd && is_current()) return true;
+    is_used = false;
+    return false;
+  }
+  void end_use() { is_used = false; }
+
+ private:
   // The mapping is read-only and the access a load: const_cast serves SharedWord's type alone.
   bool is_current() {
     auto& shared_sequence = const_cast<proto::Endpoint*>(shared)->sequence;
@@ -42,8 +56,6 @@ struct KnownEnd {
            ring::SharedWord(shared_sequence).load_acquire() == sequence && is_in_epoch() &&
            end.client() == gate_owner() && has_daemon();
   }
-
- private:
   bool is_in_epoch() const;
   bool has_daemon() {
     if (real::ticks() - asked_at < real::kTicksOfALook) return true;
@@ -52,8 +64,10 @@ struct KnownEnd {
   }
 };
 
-inline constexpr std::size_t kKnownEnds = 4;
+inline constexpr std::size_t kKnownEnds = 16;
+constexpr unsigned known_place(int fd) { return static_cast<unsigned>(fd) % kKnownEnds; }
 extern constinit thread_local std::array<KnownEnd, kKnownEnds> t_known_ends;
+extern constinit thread_local std::uint32_t t_known_places;  // a bit for each that was ever used
 extern constinit std::atomic<std::uint32_t> g_known_epoch;
 
 inline bool KnownEnd::is_in_epoch() const {
@@ -64,19 +78,11 @@ inline bool KnownEnd::is_in_epoch() const {
 class KnownEndUse {
  public:
   explicit KnownEndUse(int fd) {
-    KnownEnd& known = t_known_ends[static_cast<unsigned>(fd) % kKnownEnds];
-    if (fd < 0 || known.fd != fd || known.is_used) return;  // -1 is no descriptor, known or not
-    known.is_used = true;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    // A handler may have been here in between.
-    if (known.fd == fd && known.is_current()) {
-      known_ = &known;
-    } else {
-      known.is_used = false;
-    }
+    KnownEnd& known = t_known_ends[known_place(fd)];
+    if (known.begin_use(fd)) known_ = &known;
   }
   ~KnownEndUse() {
-    if (known_ != nullptr) known_->is_used = false;
+    if (known_ != nullptr) known_->end_use();
   }
   KnownEndUse(const KnownEndUse&) = delete;
   KnownEndUse& operator=(const KnownEndUse&) = delete;

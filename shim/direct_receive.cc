@@ -7,9 +7,9 @@
 
 #include "ringbuf/fault_point.h"
 #include "ringbuf/whole_packet.h"
+#include "shim/asked_ends.h"
 #include "shim/direct.h"
 #include "shim/lane_sleep.h"
-#include "shim/polling.h"
 #include "shim/real.h"
 #include "shim/spin.h"
 
@@ -20,11 +20,6 @@ using ring::SharedCell;
 
 constexpr int kLooks = 1000;
 constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
-
-bool is_carrier_empty(int fd) {
-  int unread = 0;
-  return real::call(SYS_ioctl, fd, FIONREAD, &unread) == 0 && unread == 0;
-}
 
 std::uint32_t used_bytes(const ring::RingMemory& ring) {
   const auto indices = ring::load_indices(ring);
@@ -144,7 +139,7 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
 // LaneEnd::wake_sleepers().
 long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
   if (wait == Wait::kSpin) {
-    if (!is_spin_worth_it(area_, index_)) return kWouldWait;
+    if (!is_spin_worth_it()) return kWouldWait;
     if (!may_block_ && real::is_nonblocking(fd_)) return kWouldWait;
     may_block_ = true;
     stay_warm(turn);
@@ -197,7 +192,7 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags, InTurn* turn) c
 // The packet that the carrier shows is read once the carrier is empty. False: the ring is nonsense.
 bool DirectEnd::step_over_shown(InTurn* turn) const {
   const ring::ReadPosition position = proto::load_position(*lane_);
-  if (!proto::is_shown(*lane_, position) || !is_carrier_empty(fd_)) return true;
+  if (!proto::is_shown(*lane_, position) || !is_carrier_empty()) return true;
   auto reader = ring::ReadTurn::begin(in_, position);
   if (!reader || !reader->skip_packet()) return false;
   // SYNC(lane.position): as in receive_turn(); from here on `shown` means nothing.
@@ -243,7 +238,7 @@ Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reade
 // Having read up to `index`. Whoever waits for the next bytes in a receive, or never waits, is not told of
 // them; the others are.
 void DirectEnd::leave(InTurn* turn, std::uint32_t index) const {
-  if (may_block_ || !thread_polls()) return stay_warm(turn);
+  if (may_block_ || polled_ || !thread_polls()) return stay_warm(turn);
   count_turn();
   unmask(turn, index);
 }

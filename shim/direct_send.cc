@@ -54,7 +54,7 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
 // kWoken: there is room, or there may be.
 Slept DirectEnd::wait_for_room(Wait wait, bool is_begun) {
   if (wait == Wait::kNo) return Slept::kNever;
-  if (is_spin_worth_it(area_, index_) && !real::is_nonblocking(fd_) && spin_for_room()) {
+  if (is_spin_worth_it() && !real::is_nonblocking(fd_) && spin_for_room()) {
     return Slept::kWoken;
   }
   return wait == Wait::kSleep ? sleep_for_room(!is_begun) : Slept::kNever;

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "shim/epoll_sets.h"
 #include "shim/held_descriptor.h"
 #include "shim/real.h"
 #include "shim/user_ranges.h"
@@ -43,6 +44,7 @@ void begin_child() {
   note_pid();
   release_after_fork();
   forget_ranges();  // some of them may not have come along
+  share_all_epolls();
 }
 
 }  // namespace
@@ -65,7 +67,7 @@ int prepare_process() {
   note_pid();
   // The pid only so that a child which forks and then vforks, without having called us in between, is
   // told from its own vfork child. A raw clone() skips this; its first call notes the pid.
-  pthread_atfork(nullptr, nullptr, begin_child);
+  pthread_atfork(nullptr, share_all_epolls, begin_child);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "shim/control_connection.h"
+#include "shim/epoll_sets.h"
 #include "shim/interpose.h"
 #include "shim/linger.h"
 
@@ -18,6 +19,10 @@ namespace {
 // `to` is now what `from` is.
 void note_copy(int from, int to) {
   const FdEntry entry = fd_table().find(from);
+  if (from != to) {
+    share_epoll(from);
+    forget_epoll(to);
+  }
   if (!entry.is_ours() && !fd_table().find(to).is_ours()) return;
   if (!owns_memory()) return;
   if (entry.is_ours()) {
@@ -79,6 +84,7 @@ int close(int fd) {
   pthread_testcancel();  // a thread that ends here has not closed anything
   const Linger linger = Linger::before_close(fd);
   forget(fd);
+  forget_epoll(fd);
   const long result = real::call(SYS_close, fd);
   linger.wait();
   return real::answer_int(result);
@@ -95,7 +101,10 @@ int close_range(unsigned first, unsigned last, int flags) noexcept {
   const bool hit = mine && control >= 0 && first <= number && number <= last;
   const long result = hit ? close_range_around(first, last, number, bits)
                           : real::call(SYS_close_range, first, last, bits);
-  if (result == 0 && ends_here && mine) fd_table().clear_range(first, last);
+  if (result == 0 && ends_here && mine) {
+    fd_table().clear_range(first, last);
+    forget_epolls(first, last);
+  }
   return real::answer_int(result);
 }
 

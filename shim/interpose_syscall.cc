@@ -71,6 +71,14 @@ long dispatch_always(long number, const Words& w) {
     case SYS_openat2:
       return open_as(w.integer(0), w.pointer<const char>(1), w.pointer<const open_how>(2),
                      w.size(3));
+    case SYS_epoll_create1:
+      return epoll_create1(w.integer(0));
+#ifdef SYS_epoll_create
+    case SYS_epoll_create:
+      return epoll_create(w.integer(0));
+#endif
+    case SYS_epoll_ctl:
+      return epoll_ctl(w.integer(0), w.integer(1), w.integer(2), w.pointer<epoll_event>(3));
     case SYS_ioctl:
       return ioctl(w.integer(0), static_cast<unsigned long>(w.word[1]), w.word[2]);
     default:

@@ -15,6 +15,7 @@
 
 #include "shim/daemon_client.h"
 #include "shim/environment.h"
+#include "shim/epoll_sets.h"
 #include "shim/fd_table.h"
 #include "shim/fork.h"
 #include "shim/raw_writers.h"
@@ -174,7 +175,10 @@ void note_passed_descriptors(const msghdr* message) {
       !is_readable(message->msg_control, message->msg_controllen)) {
     return;
   }
-  for_each_descriptor(*message, expect_raw_writer);
+  for_each_descriptor(*message, [](int fd) {
+    expect_raw_writer(fd);
+    share_epoll(fd);
+  });
 }
 
 }  // namespace vmbus::shim

@@ -1,0 +1,104 @@
+// DirectEnd: what a wait in poll, select or epoll asks of a ring.
+#include <sys/ioctl.h>
+
+#include "ringbuf/fault_point.h"
+#include "shim/direct.h"
+#include "shim/real.h"
+#include "shim/spin.h"
+
+namespace vmbus::shim {
+namespace {
+
+using ring::SharedCell;
+
+constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
+
+}  // namespace
+
+bool DirectEnd::has_stirred() const {
+  return in_.write_index().load_acquire() != proto::load_position(*lane_).index ||
+         (SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) != 0 ||
+         (proto::Gate(lane_->in_gate).low_half() & proto::kGateClosed) != 0;
+}
+
+DirectEnd::News DirectEnd::news() const {
+  if (!has_stirred()) return News::kNone;
+  HeldGate held;
+  if (!take(lane_->in_gate, &held)) return News::kCarrier;
+  InTurn turn;
+  const News found = news_in_turn(&turn);
+  give(held, turn);
+  return found;
+}
+
+// With the gate held.
+DirectEnd::News DirectEnd::news_in_turn(InTurn* turn) const {
+  const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
+  const std::uint32_t flags = in_flags.load_seq_cst();
+  if ((flags & proto::kLaneEnded) != 0) return News::kCarrier;
+  if ((flags & proto::kLaneCarrierHolds) != 0) {
+    if (!is_carrier_empty()) return News::kCarrier;
+    in_flags.fetch_and(~std::uint32_t{proto::kLaneCarrierHolds});
+    VMBUS_FAULT(kReceiveCarrierEmpty);
+    if (!step_over_shown(turn)) {
+      report_error(lane_->in_error, turn);
+      return News::kCarrier;
+    }
+  }
+  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  const auto has_data =
+      reader ? reader->has_data() : Result<bool, ring::RingError>(Failure{reader.error()});
+  if (!has_data) {
+    report_error(lane_->in_error, turn);
+    return News::kCarrier;
+  }
+  if (!*has_data) return News::kNone;
+  if (reader->packet_bytes_left() != 0) return News::kRing;
+  // The stream's end, or nothing that a receive would give: the daemon's to consume.
+  in_.interrupt_mask().store_seq_cst(0);
+  VMBUS_FAULT(kReceiveAtFin);
+  turn->needs_look = true;
+  return News::kCarrier;
+}
+
+bool DirectEnd::is_carrier_empty() const {
+  int unread = 0;
+  return real::call(SYS_ioctl, fd_, FIONREAD, &unread) == 0 && unread == 0;
+}
+
+bool DirectEnd::is_spin_worth_it() const { return shim::is_spin_worth_it(area_, index_); }
+
+void DirectEnd::warm() const {
+  HeldGate held;
+  if (in_.interrupt_mask().load_relaxed() != 0 || !take(lane_->in_gate, &held)) return;
+  InTurn turn;
+  stay_warm(&turn);
+  give(held, turn);
+}
+
+// kLongEnough: this thread is registered as a sleeper. kWoken: there is no reason to sleep.
+// SYNC(lane.sleepers): as in find_nothing().
+Slept DirectEnd::prepare_to_sleep() const {
+  HeldGate held;
+  if (!take(lane_->in_gate, &held)) return Slept::kNever;
+  InTurn turn;
+  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+  if (!reader) {
+    report_error(lane_->in_error, &turn);
+    give(held, turn);
+    return Slept::kNever;
+  }
+  turn.wakes_writer = reader->commit();
+  SharedCell(lane_->sleepers).store_seq_cst(generation_);
+  VMBUS_FAULT(kReceiveSleeper);
+  const auto asleep = reader->prepare_to_sleep();
+  VMBUS_FAULT(kReceiveUnmasked);
+  // What the daemon says without the gate must be looked for again.
+  const bool asks_carrier = (SharedCell(lane_->in_flags).load_seq_cst() & kAskCarrier) != 0;
+  const bool sleeps = asleep.ok() && *asleep && !asks_carrier;
+  turn.wakes_sleepers = !sleeps;  // others may have registered in place of this one
+  give(held, turn);
+  return sleeps ? Slept::kLongEnough : Slept::kWoken;
+}
+
+}  // namespace vmbus::shim
