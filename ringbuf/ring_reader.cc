@@ -81,32 +81,15 @@ void RingReader::release_bytes(std::uint32_t bytes) {
   next_ = memory_.advance(next_, bytes);
 }
 
-namespace {
-
-// Did the step from `before` to `after` make the room that the writer waits for?
-bool crosses_wanted_room(const RingMemory& memory, std::uint32_t before, std::uint32_t after) {
-  // Some peers store "size - 1": the low bits do not count. More than the ring can hold is never
-  // met.
-  const std::uint32_t pending = align8_down(memory.pending_send_size().load_seq_cst());
-  if (pending == 0) return false;
+bool crosses_wanted_room(const RingMemory& memory, std::uint32_t before, std::uint32_t after,
+                         std::uint32_t wanted) {
   // SYNC(ring.space): the write index after the pending size. An older one would show more free
   // space than there was, and hide that this commit crossed the threshold.
   const std::uint32_t size = memory.data_bytes();
   const std::uint32_t write_index = memory.write_index().load_seq_cst();
   if (!is_valid_index(write_index, size)) return false;
-  return free_bytes(write_index, before, size) < pending &&
-         free_bytes(write_index, after, size) >= pending;
-}
-
-}  // namespace
-
-// SYNC(ring.release): releases; pairs with RingWriter::refresh_read_index(). All our loads of the
-// freed bytes come before it; the writer may overwrite them right after.
-// SYNC(ring.space): seq_cst store, then seq_cst loads; pairs with the mirror image (pending size,
-// then index) in RingWriter::request_space().
-bool release_room(const RingMemory& memory, std::uint32_t before, std::uint32_t after) {
-  memory.read_index().store_seq_cst(after);
-  return crosses_wanted_room(memory, before, after);
+  return free_bytes(write_index, before, size) < wanted &&
+         free_bytes(write_index, after, size) >= wanted;
 }
 
 bool RingReader::commit() {

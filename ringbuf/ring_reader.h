@@ -30,8 +30,19 @@ struct ReaderOptions {
 
 // Moves read_index from `before` to `after`, which gives the room between them back. True: the writer
 // must be signalled. RingReader::commit() for whoever keeps the indices himself.
-[[nodiscard]] bool release_room(const RingMemory& memory, std::uint32_t before,
-                                std::uint32_t after);
+// SYNC(ring.release): releases; pairs with RingWriter::refresh_read_index(). All our loads of the
+// freed bytes come before it; the writer may overwrite them right after.
+// SYNC(ring.space): seq_cst store, then seq_cst loads; pairs with the mirror image (pending size,
+// then index) in RingWriter::request_space().
+bool crosses_wanted_room(const RingMemory& memory, std::uint32_t before, std::uint32_t after,
+                         std::uint32_t wanted);
+[[nodiscard]] inline bool release_room(const RingMemory& memory, std::uint32_t before,
+                                       std::uint32_t after) {
+  memory.read_index().store_seq_cst(after);
+  // Some peers store "size - 1": the low bits do not count. More than the ring can hold is never met.
+  const std::uint32_t wanted = align8_down(memory.pending_send_size().load_seq_cst());
+  return wanted != 0 && crosses_wanted_room(memory, before, after, wanted);
+}
 
 class RingReader {
  public:

@@ -39,7 +39,8 @@ constexpr std::uint64_t whole_packet_header(std::uint32_t payload_bytes) {
 }
 
 // REQUIRES: not empty, at most max_stream_payload_bytes().
-inline WholeWrite write_whole_packet(const RingMemory& memory, std::span<const std::byte> data) {
+[[gnu::always_inline]] inline WholeWrite write_whole_packet(const RingMemory& memory,
+                                                            std::span<const std::byte> data) {
   const std::uint32_t size = memory.data_bytes();
   const std::uint32_t start = memory.write_index().load_relaxed();
   // SYNC(ring.release): acquires, as in RingWriter::refresh_read_index().
@@ -76,8 +77,10 @@ struct WholePacket {
 
 // Copies the next packet if it is all that a receive into `to` has to take: it fits, and fills `to`, or is
 // the last one there, or the receive ends with its packet.
-inline WholePacket read_whole_packet(const RingMemory& memory, ReadPosition position,
-                                     std::span<std::byte> to, bool one_packet) {
+[[gnu::always_inline]] inline WholePacket read_whole_packet(const RingMemory& memory,
+                                                            ReadPosition position,
+                                                            std::span<std::byte> to,
+                                                            bool one_packet) {
   const std::uint32_t size = memory.data_bytes();
   const std::uint32_t start = memory.read_index().load_relaxed();
   // SYNC(ring.publish): acquires, as in RingReader::refill().

@@ -5,12 +5,11 @@ namespace {
 
 constexpr unsigned kAnswersOfRings = 32;
 
-constinit thread_local bool t_polls = false;
 constinit thread_local unsigned t_answers_of_rings = 0;
 
 }  // namespace
 
-bool thread_polls() { return t_polls; }
+constinit thread_local bool t_polls = false;
 
 AskedEnds::AskedEnds(KnownPlaces asked) {
   t_polls = true;

@@ -16,8 +16,9 @@
 
 namespace vmbus::shim {
 
+extern constinit thread_local bool t_polls;
 // Has this thread ever waited in poll, select or epoll?
-bool thread_polls();
+inline bool thread_polls() { return t_polls; }
 
 // A bit for each place of t_known_ends.
 using KnownPlaces = std::uint32_t;

@@ -74,6 +74,7 @@ DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) 
   end.in_ = *in;
   end.out_ = *out;
   end.lane_ = &end.area_.lane(endpoint.lane);
+  find_cpu_word();
   remember(fd, entry, endpoint, end);
   return end;
 }

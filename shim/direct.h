@@ -65,8 +65,8 @@ class DirectEnd {
   // for room, a sleep after the spin.
   Sent send(const Parts& from, std::size_t sent, Wait wait);
 
-  // The short way, for one packet of a program that handles no signals. 0, false: nothing was done; go the
-  // long one.
+  // The short way (direct_whole.h), for one packet of a program that handles no signals. 0, false: nothing was
+  // done; go the long one.
   long receive_whole(void* buffer, std::size_t bytes) const;
   bool send_whole(const void* buffer, std::size_t bytes) const;
 
@@ -155,9 +155,10 @@ class DirectEnd {
   bool give_room_back(ring::ReadTurn& reader) const;
   Result<std::size_t, ring::RingError> read_parts(ring::ReadTurn& reader, const Parts& to,
                                                   std::size_t limit, int flags) const;
-  void leave(InTurn* turn, std::uint32_t index) const;
-  void stay_warm(InTurn* turn) const;
-  void unmask(InTurn* turn, std::uint32_t index) const;
+  bool leave(std::uint32_t index) const;
+  bool stay_warm() const;
+  bool watch() const;
+  bool unmask(std::uint32_t index) const;
   void count_turn() const;
   bool holds_all(std::size_t bytes) const;
 

@@ -28,6 +28,11 @@ constinit thread_local std::array<KnownEnd, kKnownEnds> t_known_ends;
 constinit thread_local std::uint32_t t_known_places = 0;
 constinit std::atomic<std::uint32_t> g_known_epoch{0};
 
+bool KnownEnd::ask_for_daemon() {
+  asked_at = real::ticks();
+  return is_daemon_alive();
+}
+
 void forget_known_ends() { g_known_epoch.fetch_add(1, std::memory_order_relaxed); }
 
 void remember(int fd, FdEntry entry, const proto::Endpoint& endpoint, const DirectEnd& end) {
@@ -50,6 +55,7 @@ void remember(int fd, FdEntry entry, const proto::Endpoint& endpoint, const Dire
   known.shared = &shared_endpoint(entry);
   known.slot = fd_table().slot_of(fd);
   known.entry = word;
+  known.owner = &gate_owner_word();
   known.asked_at = 0;
   known.end = end;
   t_known_places |= place_bit(fd);

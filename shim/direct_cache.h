@@ -30,9 +30,10 @@ struct KnownEnd {
   std::uint32_t sequence = 0;
   std::uint32_t epoch = 0;
   const proto::Endpoint* shared = nullptr;
-  const std::atomic<std::uint64_t>* slot = nullptr;  // of the table of descriptors
-  std::uint64_t entry = 0;                           // what is in it
-  std::uint64_t asked_at = 0;                        // ticks: when the daemon was last seen alive
+  const std::atomic<std::uint64_t>* slot = nullptr;   // of the table of descriptors
+  std::uint64_t entry = 0;                            // what is in it
+  const std::atomic<std::uint32_t>* owner = nullptr;  // this process's number as an owner of gates
+  std::uint64_t asked_at = 0;                         // ticks: when the daemon was last seen alive
   DirectEnd end;
 
   // Takes this place for one call, if what it says of `wanted_fd` still holds.
@@ -54,19 +55,22 @@ struct KnownEnd {
     auto& shared_sequence = const_cast<proto::Endpoint*>(shared)->sequence;
     return slot->load(std::memory_order_acquire) == entry &&
            ring::SharedWord(shared_sequence).load_acquire() == sequence && is_in_epoch() &&
-           end.client() == gate_owner() && has_daemon();
+           owner->load(std::memory_order_relaxed) == end.client() && has_daemon();
   }
   bool is_in_epoch() const;
-  bool has_daemon() {
-    if (real::ticks() - asked_at < real::kTicksOfALook) return true;
-    asked_at = real::ticks();
-    return is_daemon_alive();
-  }
+  bool has_daemon() { return real::ticks() - asked_at < real::kTicksOfALook || ask_for_daemon(); }
+  bool ask_for_daemon();
 };
 
 inline constexpr std::size_t kKnownEnds = 16;
 constexpr unsigned known_place(int fd) { return static_cast<unsigned>(fd) % kKnownEnds; }
 extern constinit thread_local std::array<KnownEnd, kKnownEnds> t_known_ends;
+// The place for `fd`, worked out once: the compiler would do so again for each word of it.
+inline KnownEnd& known_end(int fd) {
+  KnownEnd* place = &t_known_ends[known_place(fd)];
+  asm("" : "+r"(place));
+  return *place;
+}
 extern constinit thread_local std::uint32_t t_known_places;  // a bit for each that was ever used
 extern constinit std::atomic<std::uint32_t> g_known_epoch;
 

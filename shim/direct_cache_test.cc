@@ -17,6 +17,7 @@ constexpr std::uint64_t kEntry = 0x1234;
 class DirectCache : public testing::Test {
  protected:
   DirectCache() {
+    EXPECT_EQ(prepare_process(), 0);
     endpoint_.sequence = 8;
     KnownEnd& known = place();
     known.fd = kFd;
@@ -28,6 +29,7 @@ class DirectCache : public testing::Test {
     known.shared = &endpoint_;
     known.slot = &slot_;
     known.entry = kEntry;
+    known.owner = &gate_owner_word();
     known.asked_at = real::ticks();
     known.end = {};
   }

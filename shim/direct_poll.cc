@@ -2,7 +2,7 @@
 #include <sys/ioctl.h>
 
 #include "ringbuf/fault_point.h"
-#include "shim/direct.h"
+#include "shim/direct_whole.h"
 #include "shim/real.h"
 #include "shim/spin.h"
 
@@ -72,7 +72,7 @@ void DirectEnd::warm() const {
   HeldGate held;
   if (in_.interrupt_mask().load_relaxed() != 0 || !take(lane_->in_gate, &held)) return;
   InTurn turn;
-  stay_warm(&turn);
+  turn.needs_look = stay_warm();
   give(held, turn);
 }
 

@@ -6,9 +6,8 @@
 #include <span>
 
 #include "ringbuf/fault_point.h"
-#include "ringbuf/whole_packet.h"
 #include "shim/asked_ends.h"
-#include "shim/direct.h"
+#include "shim/direct_whole.h"
 #include "shim/lane_sleep.h"
 #include "shim/real.h"
 #include "shim/spin.h"
@@ -62,43 +61,6 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
   return kThroughCarrier;
 }
 
-long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
-  if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() || drains_ ||
-      handles_signals() || !knows_range(buffer, bytes, Access::kWrite)) {
-    return 0;
-  }
-  real::cancellation_point();
-  const proto::Gate gate(lane_->in_gate);
-  if (!gate.try_take(generation_, client_)) return 0;
-  VMBUS_FAULT(kWholeReceiveGateTaken);
-  InTurn turn;
-  ring::WholePacket packet;
-  if ((SharedCell(lane_->in_flags).load_relaxed() & kAskCarrier) == 0) {
-    packet = ring::read_whole_packet(in_, proto::load_position(*lane_),
-                                     {static_cast<std::byte*>(buffer), bytes}, one_packet_);
-  }
-  if (packet.data_bytes != 0) {
-    // SYNC(lane.position): as in receive_turn().
-    proto::store_position(*lane_, packet.after);
-    VMBUS_FAULT(kWholeReceivePosition);
-    turn.wakes_writer = ring::release_room(in_, packet.before, packet.after.index);
-    VMBUS_FAULT(kWholeReceiveReleased);
-    count_received(packet.data_bytes);
-    leave(&turn, packet.after.index);
-  }
-  const bool is_given = gate.try_give(generation_, client_);
-  VMBUS_FAULT(kGateGiven);
-  if (turn.wakes_writer || turn.needs_look || !is_given) {
-    finish_turn(lane_->in_gate, is_given, turn);
-  }
-  return packet.data_bytes;
-}
-
-void DirectEnd::count_received(std::size_t bytes) const {
-  const SharedCell<std::uint64_t> total(lane_->bytes_in);
-  total.store_relaxed(total.load_relaxed() + bytes);
-}
-
 // With the gate held: a result; or 0, and `turn` says what comes next.
 long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait,
                              InTurn* turn) {
@@ -118,7 +80,7 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
     VMBUS_FAULT(kReceiveReleased);
     count_received(*count);
     VMBUS_FAULT(kReceiveCounted);
-    leave(turn, reader->position().index);
+    turn->needs_look |= leave(reader->position().index);
     return static_cast<long>(*count);
   }
   if (reader->at_fin()) {  // the daemon's to consume
@@ -142,7 +104,7 @@ long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
     if (!is_spin_worth_it()) return kWouldWait;
     if (!may_block_ && real::is_nonblocking(fd_)) return kWouldWait;
     may_block_ = true;
-    stay_warm(turn);
+    turn->needs_look |= stay_warm();
     turn->spins = true;
     return 0;
   }
@@ -235,38 +197,18 @@ Result<std::size_t, ring::RingError> DirectEnd::read_parts(ring::ReadTurn& reade
   return done;
 }
 
-// Having read up to `index`. Whoever waits for the next bytes in a receive, or never waits, is not told of
-// them; the others are.
-void DirectEnd::leave(InTurn* turn, std::uint32_t index) const {
-  if (may_block_ || polled_ || !thread_polls()) return stay_warm(turn);
-  count_turn();
-  unmask(turn, index);
-}
-
-// The next bytes behind `index` are announced.
-// SYNC(ring.wake): as in RingReader::prepare_to_sleep().
-void DirectEnd::unmask(InTurn* turn, std::uint32_t index) const {
+// SYNC(ring.wake): as in RingReader::prepare_to_sleep(). The next bytes behind `index` are announced. True: they
+// are there already, and the daemon is to look.
+bool DirectEnd::unmask(std::uint32_t index) const {
   in_.interrupt_mask().store_seq_cst(0);
-  if (in_.write_index().load_seq_cst() != index) turn->needs_look = true;
+  return in_.write_index().load_seq_cst() != index;
 }
 
-// The mask is set while nobody tells us: the daemon watches.
-void DirectEnd::stay_warm(InTurn* turn) const {
-  count_turn();
-  note_cpu(*lane_);
-  const SharedCell<std::uint32_t> in_flags(lane_->in_flags);
-  if ((in_flags.load_relaxed() & proto::kLaneWatched) == 0) {
-    in_flags.fetch_or(proto::kLaneWatched);
-    VMBUS_FAULT(kReceiveWatched);
-    turn->needs_look = true;
-  }
-  if (in_.interrupt_mask().load_relaxed() == 0) in_.interrupt_mask().store_relaxed(1);
-  VMBUS_FAULT(kReceiveWarm);
-}
-
-void DirectEnd::count_turn() const {
-  const SharedCell<std::uint32_t> turns(lane_->in_turns);
-  turns.store_relaxed(turns.load_relaxed() + 1);
+// True: it was not, so the daemon is to be told.
+bool DirectEnd::watch() const {
+  SharedCell(lane_->in_flags).fetch_or(proto::kLaneWatched);
+  VMBUS_FAULT(kReceiveWatched);
+  return true;
 }
 
 // Until there is something in the ring or the carrier, or nobody may work the ring any more. A
@@ -315,7 +257,7 @@ void DirectEnd::cool() const {
   HeldGate held;
   if (in_.interrupt_mask().load_relaxed() == 0 || !take(lane_->in_gate, &held)) return;
   InTurn turn;
-  unmask(&turn, proto::load_position(*lane_).index);
+  turn.needs_look = unmask(proto::load_position(*lane_).index);
   give(held, turn);
 }
 

@@ -9,8 +9,7 @@
 
 #include "ringbuf/fault_point.h"
 #include "ringbuf/pipe_writer.h"
-#include "ringbuf/whole_packet.h"
-#include "shim/direct.h"
+#include "shim/direct_whole.h"
 #include "shim/real.h"
 #include "shim/spin.h"
 
@@ -58,33 +57,6 @@ Slept DirectEnd::wait_for_room(Wait wait, bool is_begun) {
     return Slept::kWoken;
   }
   return wait == Wait::kSleep ? sleep_for_room(!is_begun) : Slept::kNever;
-}
-
-bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) const {
-  if (bytes > packet_bytes_ || handles_signals() || !knows_range(buffer, bytes, Access::kRead)) {
-    return false;
-  }
-  real::cancellation_point();
-  const proto::Gate gate(lane_->out_gate);
-  if (!gate.try_take(generation_, client_)) return false;
-  VMBUS_FAULT(kWholeSendGateTaken);
-  auto written = ring::WholeWrite::kNo;
-  if (sends().none() && SharedCell(lane_->raw).load_relaxed() == 0) {
-    written = ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes});
-  }
-  if (written != ring::WholeWrite::kNo) count_sent(bytes);
-  VMBUS_FAULT(kWholeSendCounted);
-  const bool signal = written == ring::WholeWrite::kYesSignal;
-  const bool is_given = gate.try_give(generation_, client_);
-  VMBUS_FAULT(kGateGiven);
-  if (signal || !is_given) finish_turn(lane_->out_gate, is_given, {.wakes_reader = signal});
-  return written != ring::WholeWrite::kNo;
-}
-
-void DirectEnd::count_sent(std::size_t bytes) const {
-  const SharedCell<std::uint64_t> total(lane_->bytes_out);
-  total.store_relaxed(total.load_relaxed() + bytes);
-  note_cpu(*lane_);
 }
 
 // SYNC(lane.sleepers): stored before the last look; pairs with wake_writer() and

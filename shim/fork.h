@@ -41,6 +41,10 @@ inline std::uint32_t gate_owner() {
   const ProcessPage* known = g_process_page.load(std::memory_order_acquire);
   return known == nullptr ? 0 : known->gate_owner.load(std::memory_order_relaxed);
 }
+// Where it stands, for good. REQUIRES: prepare_process() succeeded.
+inline const std::atomic<std::uint32_t>& gate_owner_word() {
+  return g_process_page.load(std::memory_order_acquire)->gate_owner;
+}
 // REQUIRES: as set_owns_connection().
 void set_gate_owner(std::uint32_t client);
 

@@ -1,6 +1,7 @@
 // Receiving: the wrappers.
 #include <limits.h>
 
+#include "shim/direct_whole.h"
 #include "shim/interpose.h"
 #include "shim/message_loop.h"
 #include "shim/passing.h"
@@ -26,15 +27,26 @@ long receive_parts(int fd, const iovec* parts, int count, int flags) {
   return ours.receive_parts(parts, static_cast<size_t>(count), flags);
 }
 
-}  // namespace
-
-ssize_t read(int fd, void* buffer, size_t length) {
+[[gnu::noinline]] ssize_t read_slowly(int fd, void* buffer, size_t length) {
   // read() of no bytes is 0 whatever the socket's state: the kernel sees to that.
   if (length != 0) {
     const long result = Socket::receive_from(fd, buffer, length, 0);
     if (result != kNotOurs) return real::answer(result);
   }
   return real::answer(real::blocking(SYS_read, fd, buffer, length));
+}
+
+[[gnu::noinline]] ssize_t recv_slowly(int fd, void* buffer, size_t length, int flags) {
+  const long result = Socket::receive_from(fd, buffer, length, flags);
+  if (result != kNotOurs) return real::answer(result);
+  return real::answer(real::blocking(SYS_recvfrom, fd, buffer, length, flags, nullptr, nullptr));
+}
+
+}  // namespace
+
+ssize_t read(int fd, void* buffer, size_t length) {
+  if (const long count = receive_known(fd, buffer, length)) return count;
+  return read_slowly(fd, buffer, length);
 }
 
 ssize_t __read(int fd, void* buffer, size_t length) { return read(fd, buffer, length); }
@@ -64,9 +76,10 @@ ssize_t preadv64v2(int fd, const iovec* parts, int count, off64_t offset, int fl
 }
 
 ssize_t recv(int fd, void* buffer, size_t length, int flags) {
-  const long result = Socket::receive_from(fd, buffer, length, flags);
-  if (result != kNotOurs) return real::answer(result);
-  return real::answer(real::blocking(SYS_recvfrom, fd, buffer, length, flags, nullptr, nullptr));
+  if ((flags & ~MSG_DONTWAIT) == 0) {
+    if (const long count = receive_known(fd, buffer, length)) return count;
+  }
+  return recv_slowly(fd, buffer, length, flags);
 }
 
 ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) {
@@ -76,8 +89,9 @@ ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) 
 
 ssize_t recvfrom(int fd, void* buffer, size_t length, int flags, sockaddr* address,
                  socklen_t* address_length) {
+  if (address == nullptr) return recv(fd, buffer, length, flags);
   const long result = Socket::receive_from(fd, buffer, length, flags);
-  if (result >= 0 && address != nullptr) {
+  if (result >= 0) {
     socklen_t room = 0;
     const socklen_t none = 0;
     int error = read_length(address_length, &room);

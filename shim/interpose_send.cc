@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "shim/direct_whole.h"
 #include "shim/interpose.h"
 #include "shim/message_loop.h"
 #include "shim/passing.h"
@@ -53,6 +54,18 @@ long send_file(Socket& ours, int to, int from, off_t* offset, size_t count) {
   return ours.held([&](int held) { return send_file_pieces(ours, held, from, offset, count); });
 }
 
+[[gnu::noinline]] ssize_t write_slowly(int fd, const void* buffer, size_t length) {
+  const long result = Socket::send_to(fd, buffer, length, 0);
+  if (result != kNotOurs) return real::answer(result);
+  return real::answer(real::blocking(SYS_write, fd, buffer, length));
+}
+
+[[gnu::noinline]] ssize_t send_slowly(int fd, const void* buffer, size_t length, int flags) {
+  const long result = Socket::send_to(fd, buffer, length, flags);
+  if (result != kNotOurs) return real::answer(result);
+  return real::answer(real::blocking(SYS_sendto, fd, buffer, length, flags, nullptr, 0));
+}
+
 // What the kernel's own copying gave, unless the endpoint's entry explains it better.
 long explained(long result, long explanation) {
   return explanation == kNotOurs ? result : explanation;
@@ -61,9 +74,8 @@ long explained(long result, long explanation) {
 }  // namespace
 
 ssize_t write(int fd, const void* buffer, size_t length) {
-  const long result = Socket::send_to(fd, buffer, length, 0);
-  if (result != kNotOurs) return real::answer(result);
-  return real::answer(real::blocking(SYS_write, fd, buffer, length));
+  if (send_known(fd, buffer, length)) return static_cast<ssize_t>(length);
+  return write_slowly(fd, buffer, length);
 }
 
 ssize_t __write(int fd, const void* buffer, size_t length) { return write(fd, buffer, length); }
@@ -88,9 +100,9 @@ ssize_t pwritev64v2(int fd, const iovec* parts, int count, off64_t offset, int f
 }
 
 ssize_t send(int fd, const void* buffer, size_t length, int flags) {
-  const long result = Socket::send_to(fd, buffer, length, flags);
-  if (result != kNotOurs) return real::answer(result);
-  return real::answer(real::blocking(SYS_sendto, fd, buffer, length, flags, nullptr, 0));
+  const bool is_plain = (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0;
+  if (is_plain && send_known(fd, buffer, length)) return static_cast<ssize_t>(length);
+  return send_slowly(fd, buffer, length, flags);
 }
 
 ssize_t __send(int fd, const void* buffer, size_t length, int flags) {

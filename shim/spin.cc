@@ -44,22 +44,14 @@ int cpu_count() {
   return count;
 }
 
-// Plus one; 0: unknown.
-std::uint32_t this_cpu() {
-  if (&__rseq_offset == nullptr || &__rseq_size == nullptr || __rseq_size == 0) return 0;
-  constexpr std::ptrdiff_t kCpuIdOffset = 4;  // struct rseq
-  auto* area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset + kCpuIdOffset;
-  // The kernel stores it, for this thread alone.
-  const ring::SharedCell cell(*reinterpret_cast<std::uint32_t*>(area));
-  const auto cpu = static_cast<std::int32_t>(cell.load_relaxed());
-  return cpu < 0 ? 0 : static_cast<std::uint32_t>(cpu) + 1;
-}
-
 }  // namespace
 
-void note_cpu(proto::Lane& lane) {
-  const ring::SharedCell<std::uint32_t> shown(lane.cpu);
-  if (const std::uint32_t cpu = this_cpu(); shown.load_relaxed() != cpu) shown.store_relaxed(cpu);
+constinit std::ptrdiff_t g_cpu_offset = 0;
+
+void find_cpu_word() {
+  constexpr std::ptrdiff_t kCpuIdOffset = 4;  // struct rseq
+  const bool is_there = &__rseq_offset != nullptr && &__rseq_size != nullptr && __rseq_size != 0;
+  if (is_there) g_cpu_offset = __rseq_offset + kCpuIdOffset;
 }
 
 bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane) {

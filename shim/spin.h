@@ -6,6 +6,7 @@
 #ifndef VMBUS_SHIM_SPIN_H_
 #define VMBUS_SHIM_SPIN_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "emu/protocol/lane.h"
@@ -20,8 +21,25 @@ inline void pause_cpu() {
 #endif
 }
 
+// Where libc keeps the kernel's word for the CPU that a thread runs on, from the thread pointer; 0: nowhere, or
+// not looked for yet.
+extern constinit std::ptrdiff_t g_cpu_offset;
+void find_cpu_word();
+// Plus one; 0: unknown.
+[[gnu::always_inline]] inline std::uint32_t this_cpu() {
+  if (g_cpu_offset == 0) return 0;
+  auto* word = static_cast<char*>(__builtin_thread_pointer()) + g_cpu_offset;
+  // The kernel stores it, for this thread alone; what is no CPU is negative.
+  const ring::SharedCell cell(*reinterpret_cast<std::uint32_t*>(word));
+  const std::uint32_t cpu = cell.load_relaxed();
+  return cpu >> 31 != 0 ? 0 : cpu + 1;
+}
+
 // This CPU, for the peer to see.
-void note_cpu(proto::Lane& lane);
+[[gnu::always_inline]] inline void note_cpu(proto::Lane& lane) {
+  const ring::SharedCell<std::uint32_t> shown(lane.cpu);
+  if (const std::uint32_t cpu = this_cpu(); shown.load_relaxed() != cpu) shown.store_relaxed(cpu);
+}
 
 // The peer of this lane was last seen on another CPU (or nowhere, and more than one is ours), and spins of
 // this thread have not been in vain lately: after four it tries every sixteenth only.

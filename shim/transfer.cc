@@ -195,13 +195,12 @@ long Socket::receive_all(DirectEnd& direct, const Parts& to, int flags) const {
   });
 }
 
-// The short way: nothing of the endpoint's entry has changed since this thread last looked.
+// Short, as long as nothing of the endpoint's entry has changed since this thread last looked.
 long Socket::receive_from(int fd, void* buffer, std::size_t length, int flags) {
   long tried = 0;
   if (length != 0 && (flags & ~MSG_DONTWAIT) == 0) {
     const KnownEndUse known(fd);
     if (known.receives()) {
-      if (const long count = known.end().receive_whole(buffer, length)) return count;
       const iovec whole{buffer, length};
       tried = known.end().receive({&whole, 1, length}, flags, flags == 0 ? Wait::kSpin : Wait::kNo);
     }
@@ -283,10 +282,6 @@ long Socket::send(const void* buffer, std::size_t length, int flags, bool has_ad
 }
 
 long Socket::send_to(int fd, const void* buffer, std::size_t length, int flags) {
-  if (length != 0 && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0) {
-    const KnownEndUse known(fd);
-    if (known.sends() && known.end().send_whole(buffer, length)) return static_cast<long>(length);
-  }
   Socket ours = hint(fd);
   return ours ? ours.send(buffer, length, flags, false) : kNotOurs;
 }
