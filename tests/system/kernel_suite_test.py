@@ -2,7 +2,8 @@
 """The kernel's own vsock_test, vsock_perf and vsock_uring_test (linux-source-6.12), unmodified.
 
 They are unpacked and built in a scratch folder; nothing of them is ours. Each id runs alone, as two
-processes in two partitions, in both directions and under both profiles that it says something about.
+processes in two partitions, in both directions, under both profiles that it says something about, and
+`strict` in both modes.
 kernel_ids.py has the outcomes.
 """
 
@@ -16,7 +17,7 @@ import tarfile
 import unittest
 
 import support
-from kernel_ids import IDS, GivesUp
+from kernel_ids import IDS, NEVER_ENDS, GivesUp
 from support import GUEST, HOST
 
 setUpModule = support.require_shim
@@ -80,9 +81,11 @@ class SuiteTest(support.BusTest):
         suite()
         super().setUp()
 
+    mode = "auto"
+
     def start_end(self, profile, partition, program, *arguments):
         return self.bus.start(suite() / program, *arguments, as_=partition,
-                              options=["--profile", profile])
+                              options=["--profile", profile, "--mode", self.mode])
 
     def start_pair(self, profile, dialler, program, *arguments):
         """(server, client); their control connection is TCP on the loopback interface."""
@@ -99,7 +102,8 @@ class SuiteTest(support.BusTest):
 
 class Ids(SuiteTest):
 
-    def run_id(self, number, profile, dialler, outcome):
+    def run_id(self, number, profile, mode, dialler, outcome):
+        self.mode = mode
         others = [f"--skip={other}" for other in range(len(IDS)) if other != number]
         server, client = self.start_pair(profile, dialler, "vsock_test", *others)
         if outcome is None:
@@ -118,9 +122,9 @@ class Ids(SuiteTest):
 
     def test_the_source_still_says_what_predicts_them(self):
         for row in IDS:
-            if row.source:
-                file, function, word = row.source
-                with self.subTest(row.name):
+            for source in filter(None, (row.source, row.ring_source)):
+                file, function, word = source
+                with self.subTest(row.name, function=function):
                     self.assertIn(word, function_body(file, function))
 
 
@@ -128,10 +132,13 @@ def add_ids():
     for number, row in enumerate(IDS):
         for dialler in DIALS:
             name = f"{number:02}_{re.sub(r'[^a-z0-9]+', '_', row.name.lower()).strip('_')}"
-            outcomes = {"virtio": None, "strict": getattr(row, f"{dialler}_dials")}
-            for profile, outcome in outcomes.items():
-                setattr(Ids, f"test_{profile}_{name}__{dialler}_dials",
-                        functools.partialmethod(Ids.run_id, number, profile, dialler, outcome))
+            outcomes = {("virtio", "auto"): None,
+                        **{("strict", mode): row.outcome(dialler, mode) for mode in ("pump", "ring")}}
+            for (profile, mode), outcome in outcomes.items():
+                if outcome == NEVER_ENDS:
+                    continue
+                setattr(Ids, f"test_{profile}_{mode}_{name}__{dialler}_dials",
+                        functools.partialmethod(Ids.run_id, number, profile, mode, dialler, outcome))
 
 
 class OtherPrograms(SuiteTest):
