@@ -128,7 +128,7 @@ void parse_environment(GetVariable get, unsigned uid, Environment* environment) 
   }
   const char* mode = value_or(get, "VMBUS_MODE", kModes[0]);
   if (!is_one_of(mode, kModes)) reject(environment, "VMBUS_MODE", mode, "auto, pump, ring");
-  environment->works_rings = std::strcmp(mode, "ring") == 0;
+  environment->works_rings = std::strcmp(mode, "pump") != 0;
   parse_spin(get, environment);
   parse_socket_path(get, uid, environment);
   parse_partition(get, environment);

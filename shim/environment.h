@@ -20,8 +20,8 @@ struct Environment {
   std::array<char, 16> profile{};    // VMBUS_PROFILE: a column of emu/protocol/quirk_table.inc
   std::array<char, 512> quirks{};    // VMBUS_QUIRKS: NAME=VALUE,... of its rows
   bool log = false;                  // VMBUS_LOG
-  bool works_rings = false;          // VMBUS_MODE: whether data calls may work the rings themselves
-  int spin_us = kDefaultSpinUs;      // VMBUS_SPIN_US: how long one may spin; 0: not at all
+  bool works_rings = false;      // VMBUS_MODE is not pump: data calls may work the rings themselves
+  int spin_us = kDefaultSpinUs;  // VMBUS_SPIN_US: how long one may spin; 0: not at all
   // The first variable with a bad value, or null; the value, and what it may be, for people.
   const char* bad_variable = nullptr;
   const char* bad_value = nullptr;

@@ -111,6 +111,8 @@ TEST(Environment, LegalModesAndLogLevels) {
   for (const char* mode : {"auto", "pump", "ring"}) {
     EXPECT_EQ(parse({{"VMBUS_MODE", mode}})->bad_variable, nullptr) << mode;
   }
+  EXPECT_TRUE(parse({})->works_rings);
+  EXPECT_TRUE(parse({{"VMBUS_MODE", "auto"}})->works_rings);
   EXPECT_TRUE(parse({{"VMBUS_MODE", "ring"}})->works_rings);
   EXPECT_FALSE(parse({{"VMBUS_MODE", "pump"}})->works_rings);
   for (const char* level : {"1", "on", "error", "warn", "info", "debug", "trace"}) {

@@ -54,7 +54,7 @@ inline bool in(std::uint32_t setups) { return (setup() & setups) != 0; }
 // This program and its peers use the rings themselves.
 inline bool works_rings() {
   const char* mode = std::getenv("VMBUS_MODE");
-  return mode != nullptr && std::string_view(mode) == "ring";
+  return mode == nullptr || std::string_view(mode) != "pump";
 }
 
 struct Case {

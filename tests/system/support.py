@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import faulthandler
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -130,12 +131,20 @@ def require_program(name, packages=""):
     raise unittest.SkipTest(missing)
 
 
+MODES = itertools.cycle(("ring", "pump"))
+
+
+def mode_of_program():
+    """In a mixed run each program has the other mode than the one before."""
+    return {"VMBUS_MODE": next(MODES)} if os.environ.get("VMBUS_TEST_MODE") == "mixed" else {}
+
+
 def clean_environment(**variables):
     """Ours, without what would lead a program to another bus, shim or Python package."""
     kept = {name: value for name, value in os.environ.items()
             if name in OURS or not name.startswith(("VMBUS_", "LD_", "PYTHON"))}
-    # A whole run of the tests, in another mode than the default one.
-    if mode := os.environ.get("VMBUS_TEST_MODE"):
+    # A whole run of the tests in another mode than the default one.
+    if (mode := os.environ.get("VMBUS_TEST_MODE", "mixed")) != "mixed":
         kept["VMBUS_MODE"] = mode
     kept["PYTHONDONTWRITEBYTECODE"] = kept["PYTHONUNBUFFERED"] = "1"
     return {**kept, **variables}
@@ -301,12 +310,14 @@ class Bus:
         """`vmbus run -- COMMAND`, under the guard."""
         partition = [] if as_ is None else ["--as", as_]
         words = [guard(), VMBUS, "run", *partition, *options, "--", *command]
-        return Program(self.test, words, self.environment(**(environment or {})), **popen)
+        variables = {**mode_of_program(), **(environment or {})}
+        return Program(self.test, words, self.environment(**variables), **popen)
 
     def preload(self, *command, environment=None, **popen):
         """COMMAND with the bare library, under the guard."""
         words = [guard(), "env", f"LD_PRELOAD={SHIM}", *command]
-        return Program(self.test, words, self.environment(**(environment or {})), **popen)
+        variables = {**mode_of_program(), **(environment or {})}
+        return Program(self.test, words, self.environment(**variables), **popen)
 
     def python(self, code, *arguments, **options):
         return self.start(PYTHON, "-c", code, *arguments, **options)

@@ -191,7 +191,7 @@ void add_run(CLI::App& app, const std::vector<std::string>& command, int* exit_s
   subcommand
       ->add_option("--mode", options->mode,
                    "How data travels: pump (through the daemon), ring (programs also work the "
-                   "rings themselves), auto")
+                   "rings themselves), auto: ring")
       ->type_name("MODE")
       ->check(CLI::IsMember(kModes));
   subcommand->add_option("--vm", options->vms, "A guest that must exist (repeatable)")
