@@ -227,6 +227,7 @@ class LaneArea {
   Lane& lane(std::uint32_t index) const {
     return reinterpret_cast<Lane*>(base_ + kBellBytes)[index];
   }
+  std::byte* bells() const { return base_; }
   // False: the bit was set already, and the daemon has not looked yet.
   bool ring(std::uint32_t lane, Bell bell) const;
   // Takes all bits of one kind away and calls use(lane) for each.
