@@ -72,8 +72,10 @@ class Gate {
   void seize(std::uint32_t generation, std::uint32_t owner) const {
     word_.store_seq_cst(make(generation, owner));
   }
-  // By the daemon, holding it: for good.
-  void close(std::uint32_t generation) const { word_.store_seq_cst(make(generation, kGateClosed)); }
+  // By the daemon, holding it: for good. Returns what give() does.
+  std::uint32_t close(std::uint32_t generation) const {
+    return low(word_.exchange(make(generation, kGateClosed))) & (kGateWanted | kGateAwaited);
+  }
 
   std::uint32_t owner() const { return low(word_.load_seq_cst()) & kGateOwner; }
   std::uint32_t low_half() const { return low(word_.load_seq_cst()); }

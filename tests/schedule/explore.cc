@@ -43,18 +43,11 @@ class Explorer {
     world_->scheduler().set_trace(true);
     run(replay);
   }
+  // Anew, until it finds no more places where fibers meet.
   void search(unsigned stops) {
-    const double start = real_seconds();
-    Search search(stops);
     do {
-      search.begin();
-      if (!run(search)) return;
-      ++schedules_;
-    } while (!search.diverged() && search.next());
-    EXPECT_FALSE(search.diverged()) << "a schedule cannot be repeated: " << search.schedule();
-    std::printf("stops %u: %llu schedules, %zu states, at most %llu steps, %.1f s\n", stops,
-                static_cast<unsigned long long>(schedules_), search.states(),
-                static_cast<unsigned long long>(most_steps_), real_seconds() - start);
+      if (!search_once(stops)) return;
+    } while (world_->scheduler().learn());
   }
   void shuffle(std::uint64_t seed, double seconds) {
     const double start = real_seconds();
@@ -71,6 +64,21 @@ class Explorer {
   bool has_failed() const { return has_failed_; }
 
  private:
+  bool search_once(unsigned stops) {
+    const double start = real_seconds();
+    Search search(stops);
+    schedules_ = 0;
+    do {
+      search.begin();
+      if (!run(search)) return false;
+      ++schedules_;
+    } while (!search.diverged() && search.next());
+    EXPECT_FALSE(search.diverged()) << "a schedule cannot be repeated: " << search.schedule();
+    std::printf("stops %u: %llu schedules, %zu states, at most %llu steps, %.1f s\n", stops,
+                static_cast<unsigned long long>(schedules_), search.states(),
+                static_cast<unsigned long long>(most_steps_), real_seconds() - start);
+    return true;
+  }
   bool run(Recorder& chooser) {
     world_->connect();
     programs_(*world_);

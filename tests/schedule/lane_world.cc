@@ -157,7 +157,8 @@ std::string LaneWorld::check_end(std::size_t end) {
   }
   const emu::Socket* state = socket(end);
   if (state == nullptr) return left;
-  if (emu::queued_at_b(state->b.get()) > 0 || !state->inbox.empty() || !state->outbox.empty()) {
+  // Once its end is sent, a plug takes the place of what could be sent.
+  if ((emu::queued_at_b(state->b.get()) > 0 && !state->b_ended) || !state->inbox.empty() || !state->outbox.empty()) {
     left += name + "bytes with the daemon;";
   }
   const bool has_lane = state->lane != nullptr;

@@ -5,8 +5,8 @@
 //           into again.
 // Shuffle   PCT: each fiber has a priority, drawn anew for each run; so does each timer. At a few steps of the
 //           run, drawn too, who goes on falls behind all others.
-// Replay    one schedule, from its text: "37:2,58:1" takes the third option at the 38th choice, the second at the
-//           59th, and the first at all others.
+// Replay    one schedule, from its text: "37:2,58:1" takes the third option at moment 37, the second at
+//           moment 58, and the first at all others.
 #ifndef VMBUS_TESTS_SUPPORT_SCHEDULE_SEARCH_H_
 #define VMBUS_TESTS_SUPPORT_SCHEDULE_SEARCH_H_
 
@@ -28,10 +28,12 @@ namespace vmbus::test {
 // Notes what it chose.
 class Recorder : public Chooser {
  public:
-  std::size_t choose(std::span<const Option> options, std::uint64_t state) final {
+  std::size_t choose(std::span<const Option> options, std::uint64_t state,
+                     std::uint64_t moment) final {
+    moment_ = moment;
     const std::size_t choice = pick(options, state);
     if (choice != 0) {
-      text_ += (text_.empty() ? "" : ",") + std::to_string(made_) + ":" + std::to_string(choice);
+      text_ += (text_.empty() ? "" : ",") + std::to_string(moment) + ":" + std::to_string(choice);
     }
     ++made_;
     return choice;
@@ -45,11 +47,13 @@ class Recorder : public Chooser {
     text_.clear();
   }
   std::uint64_t made() const { return made_; }
+  std::uint64_t moment() const { return moment_; }
 
  private:
   virtual std::size_t pick(std::span<const Option> options, std::uint64_t state) = 0;
 
   std::uint64_t made_ = 0;
+  std::uint64_t moment_ = 0;
   std::string text_;
 };
 
@@ -166,7 +170,7 @@ class Replay final : public Recorder {
 
  private:
   std::size_t pick(std::span<const Option> options, std::uint64_t) override {
-    const auto found = choices_.find(made());
+    const auto found = choices_.find(moment());
     return found == choices_.end() ? 0 : std::min<std::size_t>(found->second, options.size() - 1);
   }
   std::map<std::uint64_t, std::uint64_t> choices_;

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -112,12 +113,14 @@ std::string Scheduler::run(Chooser& chooser) {
   ends_ = false;
   failure_.clear();
   steps_ = 0;
+  moments_ = 0;
   changes_ = 0;
+  touched_.resize(places_.count());
   versions_.assign(places_.count(), 0);
   versions_sum_ = 0;
   // The first spawned begins, as far as nobody interferes.
   const auto first = options();
-  const std::size_t choice = first.size() > 1 ? chooser.choose(first, state_number()) : 0;
+  const std::size_t choice = first.size() > 1 ? chooser.choose(first, state_number(), 0) : 0;
   current_ = first[choice].fiber;
   ::swapcontext(&outside_, &fibers_[current_]->context);
   // Services come to their end.
@@ -131,6 +134,15 @@ std::string Scheduler::run(Chooser& chooser) {
   current_ = kNobody;
   fibers_.clear();
   return failure_;
+}
+
+bool Scheduler::learn() {
+  bool is_news = false;
+  for (Touched& place : touched_) {
+    const bool is_contended = place.is_changed && std::popcount(place.by) > 1;
+    is_news |= is_contended && !std::exchange(place.is_contended, is_contended);
+  }
+  return is_news;
 }
 
 void Scheduler::leave(std::string failure) {
@@ -148,13 +160,19 @@ void Scheduler::fail(std::string why) {
 void Scheduler::step(Place place, bool changes, std::string_view what) {
   if (!is_running()) return;
   if (++steps_ > kMostSteps) fail("goes on and on");
-  decide();
+  if (touched_[place].is_contended || traces_) {
+    decide();
+  } else {
+    ++moments_;
+  }
   trace(what.empty() ? (changes ? "changes" : "loads") : what, place);
   note(place, changes);
 }
 
 void Scheduler::note(Place place, bool changes) {
   if (!is_running()) return;
+  touched_[place].by |= 1U << current_;
+  touched_[place].is_changed |= changes;
   std::uint64_t& version = versions_[place];
   std::uint64_t& history = fibers_[current_]->history;
   history = mix(history, mix(std::uint64_t{place} * 2 + (changes ? 1 : 0), version));
@@ -252,6 +270,7 @@ std::vector<Option> Scheduler::options() {
 
 void Scheduler::decide() {
   const std::size_t me = current_;
+  ++moments_;
   const std::vector<Option> next = options();
   if (next.empty()) {
     const bool is_stuck = std::ranges::any_of(fibers_, [](const auto& fiber) {
@@ -260,7 +279,7 @@ void Scheduler::decide() {
     leave(is_stuck ? describe_stuck() : "");
     return;
   }
-  const std::size_t choice = next.size() > 1 ? chooser_->choose(next, state_number()) : 0;
+  const std::size_t choice = next.size() > 1 ? chooser_->choose(next, state_number(), moments_) : 0;
   const Option& option = next[choice];
   if (option.by_timer) fibers_[option.fiber]->woken = Woken::kByTimer;
   if (option.by_timer && traces_) std::fprintf(stderr, "%-10s (its time is up)\n", fibers_[option.fiber]->name.c_str());

@@ -7,6 +7,9 @@
 //             anything left to do, a timer included.
 // Failure     Nobody can go on and somebody is not done: asleep for good. Or fail(). What the fibers held then
 //             is leaked: nothing can be done with the same objects afterwards.
+// Contended   A place that several fibers touched, and one changed, in a run so far. A step anywhere else makes no
+//             difference to the others, so nobody is stopped before it. What runs find out takes effect when
+//             learn() is called: a search begins anew with it, until it finds no more.
 // State       A number for the state that the run is in: each fiber's steps and what it saw in them. Two runs
 //             with the same number go on alike, but for a collision of 64 bits.
 #ifndef VMBUS_TESTS_SUPPORT_SCHEDULER_H_
@@ -62,8 +65,9 @@ struct Option {
 class Chooser {
  public:
   virtual ~Chooser() = default;
-  // Asked where there is a choice.
-  virtual std::size_t choose(std::span<const Option> options, std::uint64_t state) = 0;
+  // Asked where there is a choice. `moment` counts all steps and waits of the run.
+  virtual std::size_t choose(std::span<const Option> options, std::uint64_t state,
+                             std::uint64_t moment) = 0;
 };
 
 enum class Role : std::uint8_t { kProgram, kService };
@@ -76,9 +80,11 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // Prints each step to stderr.
+  // Prints each step to stderr; any may be a choice.
   void set_trace(bool traces) { traces_ = traces; }
   void spawn(std::string name, Role role, std::function<void()> body);
+  // True: there are contended places that were not known as such.
+  bool learn();
   // Empty, or what went wrong. Forgets the fibers.
   std::string run(Chooser& chooser);
 
@@ -140,7 +146,14 @@ class Scheduler {
   bool traces_ = false;
   std::string failure_;
   std::uint64_t steps_ = 0;
+  std::uint64_t moments_ = 0;
   std::uint64_t changes_ = 0;
+  struct Touched {
+    std::uint32_t by = 0;  // a bit for each fiber
+    bool is_changed = false;
+    bool is_contended = false;
+  };
+  std::vector<Touched> touched_;         // of each place, in all runs
   std::vector<std::uint64_t> versions_;  // of each place: the history of who changed it last
   std::uint64_t versions_sum_ = 0;
 };
