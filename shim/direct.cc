@@ -55,7 +55,8 @@ DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) 
   return end;
 }
 
-DirectEnd DirectEnd::over(const MappedMemory& memory, const proto::Endpoint& endpoint, Owner owner) {
+DirectEnd DirectEnd::over(const MappedMemory& memory, const proto::Endpoint& endpoint,
+                          Owner owner) {
   DirectEnd end;
   if (!is_inside(endpoint.in_first_page, endpoint.in_pages, memory.page_bytes) ||
       !is_inside(endpoint.out_first_page, endpoint.out_pages, memory.page_bytes)) {

@@ -66,7 +66,8 @@ class Gate {
     std::uint64_t seen = make(generation, owner);
     return word_.compare_exchange(seen, make(generation, kGateFree));
   }
-  // Asks the owner to say when it is done. False: there is none (any more): try again.
+  // Asks the owner to say when it is done. False: there is none (any more), nor will one be if it is closed: try
+  // again.
   bool want(std::uint32_t generation, std::uint32_t how) const;
   // By the daemon, whoever holds it: its owner is dead, or a lie.
   void seize(std::uint32_t generation, std::uint32_t owner) const {
@@ -86,6 +87,9 @@ class Gate {
   }
   static constexpr std::uint32_t low(std::uint64_t word) {
     return static_cast<std::uint32_t>(word);
+  }
+  static constexpr bool is_held(std::uint32_t state) {
+    return (state & kGateOwner) != kGateFree && (state & kGateClosed) == 0;
   }
 
   ring::SharedCell<std::uint64_t> word_;

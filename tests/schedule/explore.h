@@ -1,8 +1,8 @@
 // explore(): runs one scenario under all schedules up to a bound, then under some drawn at random.
 //
 //   VMBUS_SCHEDULE=TEXT         that schedule alone, each step printed: the text that a failure gives
+//   VMBUS_SCHEDULE_SECONDS=N    one stop more, but searches for no longer than that; then as long at random
 //   VMBUS_SCHEDULE_STOPS=N      another bound
-//   VMBUS_SCHEDULE_SECONDS=N    schedules drawn at random for so long, instead of kShuffles
 //   VMBUS_SEED=N                where they begin
 #ifndef VMBUS_TESTS_SCHEDULE_EXPLORE_H_
 #define VMBUS_TESTS_SCHEDULE_EXPLORE_H_

@@ -42,7 +42,8 @@ void LaneProgram::send(std::uint64_t first, std::size_t count) {
   if (sent.bytes < bytes) sent = direct_.send(from, sent.bytes, Wait::kSleep);
   if (sent.bytes == bytes) return;
   direct_.begin_carrier_send();
-  send_in_kernel(reinterpret_cast<const std::byte*>(words_.data()) + sent.bytes, bytes - sent.bytes);
+  send_in_kernel(reinterpret_cast<const std::byte*>(words_.data()) + sent.bytes,
+                 bytes - sent.bytes);
   direct_.end_carrier_send();
 }
 
@@ -60,7 +61,8 @@ void LaneProgram::send_raw(std::uint64_t first, std::size_t count) {
 
 void LaneProgram::send_in_kernel(const std::byte* from, std::size_t bytes) {
   while (bytes > 0) {
-    const long sent = shim::real::blocking(SYS_sendto, world_.fd(end_), from, bytes, MSG_NOSIGNAL, nullptr, 0);
+    const long sent =
+        shim::real::blocking(SYS_sendto, world_.fd(end_), from, bytes, MSG_NOSIGNAL, nullptr, 0);
     if (sent <= 0) fail("a send in the kernel said " + std::to_string(sent));
     from += sent;
     bytes -= static_cast<std::size_t>(sent);
@@ -70,8 +72,8 @@ void LaneProgram::send_in_kernel(const std::byte* from, std::size_t bytes) {
 // ---- receiving ----------------------------------------------------------------------------------
 
 long LaneProgram::receive_in_kernel(std::size_t bytes, int flags) {
-  const long count =
-      shim::real::blocking(SYS_recvfrom, world_.fd(end_), words_.data(), bytes, flags, nullptr, nullptr);
+  const long count = shim::real::blocking(SYS_recvfrom, world_.fd(end_), words_.data(), bytes,
+                                          flags, nullptr, nullptr);
   if (direct_.heeds_room()) direct_.settle();
   return count;
 }
@@ -107,7 +109,8 @@ void LaneProgram::receive_until(std::uint64_t end, std::size_t most) {
     const auto words = receive_some(most);
     if (words.empty()) fail("the stream ends before word " + std::to_string(next_));
     for (const std::uint64_t word : words) {
-      if (word != next_) fail("word " + std::to_string(word) + " instead of " + std::to_string(next_));
+      if (word != next_)
+        fail("word " + std::to_string(word) + " instead of " + std::to_string(next_));
       ++next_;
     }
   }
@@ -121,7 +124,8 @@ void LaneProgram::poll_until(std::uint64_t end, std::size_t most) {
     if (bytes == -EAGAIN) continue;
     accept(bytes);
     for (const std::uint64_t word : words_.first(static_cast<std::size_t>(bytes) / kWordBytes)) {
-      if (word != next_) fail("word " + std::to_string(word) + " instead of " + std::to_string(next_));
+      if (word != next_)
+        fail("word " + std::to_string(word) + " instead of " + std::to_string(next_));
       ++next_;
     }
   }

@@ -19,18 +19,46 @@
 namespace vmbus::test {
 namespace {
 
-constexpr std::size_t kRingBytes = 2 * proto::kPageBytes;  // the smallest: a control page, a page of data
+constexpr std::size_t kRingBytes =
+    2 * proto::kPageBytes;  // the smallest: a control page, a page of data
 constexpr std::uint32_t kMostClients = 8;
 constexpr std::chrono::hours kNoTimer{1};
 constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr int kNoTimerMs = 3'600'000;
 
 std::string lane_word(std::size_t end, std::size_t word) {
-  static constexpr std::array<const char*, 32> kNames{
-      "in_gate", "in_gate+4", "position", "position+4", "in_flags", "in_turns", "in_error", "sleepers",
-      "bytes_in", "bytes_in+4", "shown", "", "", "", "", "", "out_gate", "out_gate+4",
-      "carrier_sends", "carrier_sends+4", "raw", "out_sleepers", "out_error", "cpu", "bytes_out",
-      "bytes_out+4", "room_wanted", "", "", "", "", ""};
+  static constexpr std::array<const char*, 32> kNames{"in_gate",
+                                                      "in_gate+4",
+                                                      "position",
+                                                      "position+4",
+                                                      "in_flags",
+                                                      "in_turns",
+                                                      "in_error",
+                                                      "sleepers",
+                                                      "bytes_in",
+                                                      "bytes_in+4",
+                                                      "shown",
+                                                      "",
+                                                      "",
+                                                      "",
+                                                      "",
+                                                      "",
+                                                      "out_gate",
+                                                      "out_gate+4",
+                                                      "carrier_sends",
+                                                      "carrier_sends+4",
+                                                      "raw",
+                                                      "out_sleepers",
+                                                      "out_error",
+                                                      "cpu",
+                                                      "bytes_out",
+                                                      "bytes_out+4",
+                                                      "room_wanted",
+                                                      "",
+                                                      "",
+                                                      "",
+                                                      "",
+                                                      ""};
   return "lane " + std::to_string(end) + " " + kNames[word];
 }
 
@@ -106,7 +134,8 @@ void LaneWorld::connect() {
 void LaneWorld::add_places() {
   places_.clear();
   descriptors_.clear();
-  const std::array<std::byte*, 2> rings{rings_->rings().guest_to_host, rings_->rings().host_to_guest};
+  const std::array<std::byte*, 2> rings{rings_->rings().guest_to_host,
+                                        rings_->rings().host_to_guest};
   for (const std::size_t end : {0U, 1U}) {
     places_.add(ends_[end].lane, sizeof(proto::Lane) / 4,
                 [end](std::size_t word) { return lane_word(end, word); });
@@ -158,7 +187,8 @@ std::string LaneWorld::check_end(std::size_t end) {
   const emu::Socket* state = socket(end);
   if (state == nullptr) return left;
   // Once its end is sent, a plug takes the place of what could be sent.
-  if ((emu::queued_at_b(state->b.get()) > 0 && !state->b_ended) || !state->inbox.empty() || !state->outbox.empty()) {
+  if ((emu::queued_at_b(state->b.get()) > 0 && !state->b_ended) || !state->inbox.empty() ||
+      !state->outbox.empty()) {
     left += name + "bytes with the daemon;";
   }
   const bool has_lane = state->lane != nullptr;
@@ -166,11 +196,12 @@ std::string LaneWorld::check_end(std::size_t end) {
   const std::uint64_t sent = state->bytes_sent + (has_lane ? state->lane->bytes_out() : 0);
   if (received != mine.received || sent != mine.sent) {
     left += name + "the daemon counts " + std::to_string(received) + " received, " +
-            std::to_string(sent) + " sent; the programs " + std::to_string(mine.received) + " and " +
-            std::to_string(mine.sent) + ";";
+            std::to_string(sent) + " sent; the programs " + std::to_string(mine.received) +
+            " and " + std::to_string(mine.sent) + ";";
   }
   if (has_lane && state->lane->is_watched()) left += name + "watched;";
-  if (has_lane && proto::CarrierSends(mine.lane->carrier_sends, mine.image.lane_generation).keeps()) {
+  if (has_lane &&
+      proto::CarrierSends(mine.lane->carrier_sends, mine.image.lane_generation).keeps()) {
     left += name + "the daemon keeps bytes back;";
   }
   return left;
@@ -218,7 +249,9 @@ void LaneWorld::answer_bell() {
 }
 
 int LaneWorld::wait_for_events(int epoll, void* events, int most, int timeout_ms) {
-  const auto look = [&] { return ::epoll_pwait(epoll, static_cast<epoll_event*>(events), most, 0, nullptr); };
+  const auto look = [&] {
+    return ::epoll_pwait(epoll, static_cast<epoll_event*>(events), most, 0, nullptr);
+  };
   if (!scheduler_.is_running()) return look();
   scheduler_.step(bell_place_, false, "looks at");
   for (const auto& [fd, place] : descriptors_) scheduler_.note(place, false);
@@ -301,10 +334,10 @@ bool LaneWorld::step_descriptor(int fd, bool changes, const char* what) {
   return true;
 }
 
-long LaneWorld::wake(const void* word) {
+long LaneWorld::wake(const void* word, long most) {
   const Place place = places_.find(word);
   scheduler_.step(place, true, "is about to wake at");
-  return scheduler_.wake(place);
+  return scheduler_.wake(place, most);
 }
 
 long LaneWorld::sleep_at(const void* word, std::uint32_t value) {
@@ -314,7 +347,7 @@ long LaneWorld::sleep_at(const void* word, std::uint32_t value) {
   std::memcpy(&seen, word, sizeof seen);
   if (seen != value) return -EAGAIN;
   const bool is_writer = word == &lane(0).out_sleepers || word == &lane(1).out_sleepers;
-  const Woken woken = scheduler_.sleep(place, is_writer && options_.writers_time_out);
+  const Woken woken = scheduler_.wait_at(place, is_writer && options_.writers_time_out);
   return woken == Woken::kByTimer ? -ETIMEDOUT : 0;
 }
 
@@ -323,7 +356,8 @@ long LaneWorld::call_carrier(long number, const long (&arguments)[6]) {
   const bool sends = number == SYS_sendmsg || number == SYS_sendto;
   long at_once[6];
   std::ranges::copy(arguments, at_once);
-  if (number != SYS_ioctl) at_once[number == SYS_recvmsg || number == SYS_sendmsg ? 2 : 3] |= MSG_DONTWAIT;
+  if (number != SYS_ioctl)
+    at_once[number == SYS_recvmsg || number == SYS_sendmsg ? 2 : 3] |= MSG_DONTWAIT;
   while (true) {
     const long result = shim::real::invoke(number, at_once[0], at_once[1], at_once[2], at_once[3],
                                            at_once[4], at_once[5]);
@@ -347,7 +381,8 @@ bool LaneWorld::on_call(long number, const long (&arguments)[6], long* result) {
     case SYS_futex: {
       const auto* word = reinterpret_cast<const void*>(arguments[0]);
       const bool wakes = (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAKE;
-      *result = wakes ? wake(word) : sleep_at(word, static_cast<std::uint32_t>(arguments[2]));
+      *result = wakes ? wake(word, arguments[2])
+                      : sleep_at(word, static_cast<std::uint32_t>(arguments[2]));
       return true;
     }
     case SYS_recvmsg:
@@ -355,7 +390,8 @@ bool LaneWorld::on_call(long number, const long (&arguments)[6], long* result) {
     case SYS_sendmsg:
     case SYS_sendto:
     case SYS_ioctl:
-      if (!step_descriptor(fd, number != SYS_ioctl, number == SYS_ioctl ? "asks about" : "uses")) return false;
+      if (!step_descriptor(fd, number != SYS_ioctl, number == SYS_ioctl ? "asks about" : "uses"))
+        return false;
       *result = call_carrier(number, arguments);
       return true;
     default:

@@ -29,9 +29,9 @@
 namespace vmbus::test {
 
 struct LaneOptions {
-  bool spins = false;           // a spin is worth it
+  bool spins = false;             // a spin is worth it
   bool writers_time_out = false;  // a writer that sleeps may do so for too long
-  bool polls = false;           // threads have waited in poll before
+  bool polls = false;             // threads have waited in poll before
   const char* quirks = "";
 };
 
@@ -74,7 +74,7 @@ class LaneWorld final : public ring::ScheduleHooks {
   bool step_descriptor(int fd, bool changes, const char* what);
   // Sleeps until a descriptor of the loop's is ready or its timer is due. False: it is.
   int wait_for_events(int epoll, void* events, int most, int timeout_ms);
-  long wake(const void* word);
+  long wake(const void* word, long most);
   bool has_place(const void* word) const { return places_.find(word) != kNoPlace; }
   void ring_daemon();
   std::int64_t daemon_now_ns() const { return now_ns_; }

@@ -79,7 +79,7 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
   const auto* word = reinterpret_cast<const void*>(a);
   const bool wakes = number == SYS_futex && (b & FUTEX_CMD_MASK) == FUTEX_WAKE;
   if (wakes && world != nullptr && world->scheduler().is_running() && world->has_place(word)) {
-    return world->wake(word);
+    return world->wake(word, c);
   }
   return __real_syscall(number, a, b, c, d, e, f);
 }
@@ -91,7 +91,8 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 namespace vmbus::test {
 
 // std::chrono::steady_clock::now()
-std::chrono::steady_clock::time_point scheduled_now() asm("__wrap__ZNSt6chrono3_V212steady_clock3nowEv");
+std::chrono::steady_clock::time_point scheduled_now() asm(
+    "__wrap__ZNSt6chrono3_V212steady_clock3nowEv");
 std::chrono::steady_clock::time_point scheduled_now() {
   const LaneWorld* world = LaneWorld::current();
   return std::chrono::steady_clock::time_point(

@@ -189,16 +189,16 @@ void Scheduler::pause() {
   static_cast<void>(block(State::kPausing, false));
 }
 
-Woken Scheduler::sleep(Place word, bool has_timer) {
+Woken Scheduler::wait_at(Place word, bool has_timer) {
   fibers_[current_]->word = word;
   trace("sleeps at", word);
   return block(State::kAsleep, has_timer);
 }
 
-long Scheduler::wake(Place word) {
+long Scheduler::wake(Place word, long most) {
   long count = 0;
   for (const auto& fiber : fibers_) {
-    if (fiber->state != State::kAsleep || fiber->word != word) continue;
+    if (fiber->state != State::kAsleep || fiber->word != word || count == most) continue;
     fiber->state = State::kReady;
     fiber->woken = Woken::kYes;
     ++count;
@@ -248,7 +248,8 @@ bool Scheduler::can_go_on(const Fiber& fiber) const {
 std::vector<Option> Scheduler::options() {
   std::vector<Option> found;
   const auto add = [&found](std::size_t fiber, bool by_timer, bool costs) {
-    found.push_back({static_cast<std::uint8_t>(fiber), by_timer, costs ? std::uint8_t{1} : std::uint8_t{0}});
+    found.push_back(
+        {static_cast<std::uint8_t>(fiber), by_timer, costs ? std::uint8_t{1} : std::uint8_t{0}});
   };
   const bool goes_on = current_ != kNobody && fibers_[current_]->state == State::kReady;
   if (goes_on) add(current_, false, false);
@@ -282,7 +283,8 @@ void Scheduler::decide() {
   const std::size_t choice = next.size() > 1 ? chooser_->choose(next, state_number(), moments_) : 0;
   const Option& option = next[choice];
   if (option.by_timer) fibers_[option.fiber]->woken = Woken::kByTimer;
-  if (option.by_timer && traces_) std::fprintf(stderr, "%-10s (its time is up)\n", fibers_[option.fiber]->name.c_str());
+  if (option.by_timer && traces_)
+    std::fprintf(stderr, "%-10s (its time is up)\n", fibers_[option.fiber]->name.c_str());
   if (option.fiber == me) return;
   current_ = option.fiber;
   ::swapcontext(&fibers_[me]->context, &fibers_[current_]->context);
@@ -303,8 +305,8 @@ std::uint64_t Scheduler::state_number() const {
   for (std::size_t i = 0; i < fibers_.size(); ++i) {
     const Fiber& fiber = *fibers_[i];
     const bool is_late = fiber.state == State::kPausing && fiber.changes_seen != changes_;
-    const std::uint64_t how = static_cast<std::uint64_t>(fiber.state) * 4 + (is_late ? 2 : 0) +
-                              (fiber.has_timer ? 1 : 0);
+    const std::uint64_t how =
+        static_cast<std::uint64_t>(fiber.state) * 4 + (is_late ? 2 : 0) + (fiber.has_timer ? 1 : 0);
     sum += mix(mix(i + 1, fiber.history), how);
   }
   return sum;

@@ -2,7 +2,7 @@
 // order of steps can be chosen, repeated, and searched for (schedule_search.h).
 //
 // Step        What others can see: an access to a place of shared memory, a system call. A fiber says so before
-//             it takes it (step()), and waits in wait_for() or sleep().
+//             it takes it (step()), and waits in wait_for() or wait_at().
 // Service     A fiber that is never done: the daemon. A run ends when all others are done and no service has
 //             anything left to do, a timer included.
 // Failure     Nobody can go on and somebody is not done: asleep for good. Or fail(). What the fibers held then
@@ -98,8 +98,9 @@ class Scheduler {
   // Looks again when somebody changed something, or nobody else can go on.
   void pause();
   // While nobody wakes who sleeps at `word`.
-  Woken sleep(Place word, bool has_timer);
-  long wake(Place word);
+  Woken wait_at(Place word, bool has_timer);
+  // At most so many of them; how many they were.
+  long wake(Place word, long most);
   Woken wait_for(std::function<bool()> is_ready, bool has_timer);
   [[noreturn]] void fail(std::string why);
   std::uint64_t steps() const { return steps_; }
