@@ -22,9 +22,8 @@ namespace {
 constexpr std::size_t kRingBytes =
     2 * proto::kPageBytes;  // the smallest: a control page, a page of data
 constexpr std::uint32_t kMostClients = 8;
-constexpr std::chrono::hours kNoTimer{1};
 constexpr std::int64_t kNsPerMs = 1'000'000;
-constexpr int kNoTimerMs = 3'600'000;
+constexpr int kNoTimerMs = 3'600'000;  // the loop's limit
 
 std::string lane_word(std::size_t end, std::size_t word) {
   static constexpr std::array<const char*, 32> kNames{"in_gate",
@@ -229,7 +228,8 @@ std::string LaneWorld::check_memory() const {
 // ---- the daemon ---------------------------------------------------------------------------------
 
 void LaneWorld::run_daemon() {
-  while (scheduler_.is_running()) bus_.sockets().loop().run_once(kNoTimer);
+  while (scheduler_.is_running())
+    bus_.sockets().loop().run_once(std::chrono::milliseconds(kNoTimerMs));
 }
 
 // As control_server.cc does it.
