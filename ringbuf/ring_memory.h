@@ -72,11 +72,13 @@ class RingMemory {
   // For as many bytes as are left before the ring wraps.
   std::byte* span_at(std::uint32_t index) const {
     assert(index < data_bytes_);
+    SchedulePoint(data_ + index).store();
     return data_ + index;
   }
 
   SplitSpan split(std::uint32_t index, std::uint32_t bytes) const {
     assert(index < data_bytes_ && bytes <= data_bytes_);
+    SchedulePoint(data_ + index).store();
     const std::uint32_t until_wrap = data_bytes_ - index;
     if (bytes <= until_wrap) return {{data_ + index, bytes}, {data_, 0}};
     return {{data_ + index, until_wrap}, {data_, bytes - until_wrap}};

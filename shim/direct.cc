@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ringbuf/fault_point.h"
+#include "ringbuf/schedule_point.h"
 #include "shim/daemon_client.h"
 #include "shim/direct_cache.h"
 #include "shim/environment.h"
@@ -24,7 +25,7 @@ using proto::GateTaken;
 using ring::SharedCell;
 
 // For a gate: others hold it for one copy, unless they were stopped in the middle of it.
-constexpr int kGatePolls = 200;
+constexpr int kGatePolls = ring::looks(200);
 constexpr int kGateWaits = 10;
 constexpr timespec kGateWait{0, 1'000'000};
 
@@ -40,17 +41,25 @@ bool wake_sleeper(std::uint32_t& sleepers) {
 }  // namespace
 
 DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) {
-  DirectEnd end;
   if (endpoint.memory == 0 || endpoint.state != proto::EndpointState::kConnected ||
       !environment().works_rings || !is_of_current_bus(entry) || is_sandboxed() ||
       endpoint.lane >= proto::kLanes) {
-    return end;
+    return {};
   }
-  if (gate_owner() == 0 && connect_to_daemon(Start::kNever) != 0) return end;
+  if (gate_owner() == 0 && connect_to_daemon(Start::kNever) != 0) return {};
   const std::uint32_t client = gate_owner();
   const MappedMemory memory = memory_of(fd, entry, endpoint);
-  if (client == 0 || memory.base == nullptr || !is_daemon_alive() ||
-      !is_inside(endpoint.in_first_page, endpoint.in_pages, memory.page_bytes) ||
+  if (client == 0 || memory.base == nullptr || !is_daemon_alive()) return {};
+  find_cpu_word();
+  const DirectEnd end = over(memory, endpoint, {fd, entry, client});
+  if (end) remember(fd, entry, endpoint, end);
+  return end;
+}
+
+DirectEnd DirectEnd::over(const MappedMemory& memory, const proto::Endpoint& endpoint,
+                          Owner owner) {
+  DirectEnd end;
+  if (!is_inside(endpoint.in_first_page, endpoint.in_pages, memory.page_bytes) ||
       !is_inside(endpoint.out_first_page, endpoint.out_pages, memory.page_bytes)) {
     return end;
   }
@@ -61,9 +70,9 @@ DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) 
   const auto in = ring::RingMemory::over(pages(endpoint.in_first_page, endpoint.in_pages));
   const auto out = ring::RingMemory::over(pages(endpoint.out_first_page, endpoint.out_pages));
   if (!in || !out) return end;
-  end.fd_ = fd;
-  end.entry_ = entry;
-  end.client_ = client;
+  end.fd_ = owner.fd;
+  end.entry_ = owner.entry;
+  end.client_ = owner.client;
   end.generation_ = endpoint.lane_generation;
   end.index_ = endpoint.lane;
   end.packet_bytes_ = endpoint.packet_bytes;
@@ -74,8 +83,6 @@ DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) 
   end.in_ = *in;
   end.out_ = *out;
   end.lane_ = &end.area_.lane(endpoint.lane);
-  find_cpu_word();
-  remember(fd, entry, endpoint, end);
   return end;
 }
 

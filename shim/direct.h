@@ -24,6 +24,7 @@
 #include "shim/fd_table.h"
 #include "shim/lane_sleep.h"
 #include "shim/parts.h"
+#include "shim/ring_map.h"
 #include "shim/signals.h"
 
 namespace vmbus::shim {
@@ -46,6 +47,13 @@ class DirectEnd {
   DirectEnd() = default;
   // Empty: not connected, no lane, or this process may not or cannot work rings.
   static DirectEnd of(int fd, FdEntry entry, const proto::Endpoint& endpoint);
+  struct Owner {
+    int fd;
+    FdEntry entry;
+    std::uint32_t client;  // its number as an owner of gates
+  };
+  // The same over memory that is mapped. Empty: the rings do not lie in it.  REQUIRES: a lane below kLanes.
+  static DirectEnd over(const MappedMemory& memory, const proto::Endpoint& endpoint, Owner owner);
   explicit operator bool() const { return lane_ != nullptr; }
   // Other calls of the kernel's are made with `fd`, a duplicate.
   void use_descriptor(int fd) { fd_ = fd; }

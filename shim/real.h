@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "ringbuf/schedule_point.h"
+
 namespace vmbus::shim::real {
 
 #if defined(__x86_64__)
@@ -65,6 +67,7 @@ template <typename... Arguments>
 long call(long number, Arguments... arguments) {
   static_assert(sizeof...(arguments) <= 6);
   const long words[6] = {word(arguments)...};
+  if (long result = 0; ring::schedule_call(number, words, &result)) return result;
   return invoke(number, words[0], words[1], words[2], words[3], words[4], words[5]);
 }
 

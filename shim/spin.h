@@ -10,10 +10,12 @@
 #include <cstdint>
 
 #include "emu/protocol/lane.h"
+#include "ringbuf/schedule_point.h"
 
 namespace vmbus::shim {
 
 inline void pause_cpu() {
+  ring::schedule_pause();
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #else
@@ -56,7 +58,8 @@ int pauses_between_looks();
 // Until `is_ready`, or the limit. What it said last.
 template <typename IsReady>
 bool spin_until(IsReady is_ready, std::int64_t limit_ns) {
-  constexpr int kLooksPerClock = 32;  // an answer that comes at once never asks for the time
+  constexpr int kLooksPerClock =
+      ring::looks(32);  // an answer that comes at once never asks for the time
   const int pauses = pauses_between_looks();
   std::int64_t end = 0;
   while (true) {

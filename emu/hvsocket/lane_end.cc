@@ -101,6 +101,12 @@ void LaneEnd::give(std::uint64_t& word) const {
   if ((asked & proto::kGateAwaited) != 0) wake_all(&word);
 }
 
+// Who sleeps on the gate is to see that it never opens again.
+void LaneEnd::shut(std::uint64_t& word) const {
+  const std::uint32_t asked = Gate(word).close(generation_);
+  if ((asked & proto::kGateAwaited) != 0) wake_all(&word);
+}
+
 Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
   const Turn turn = take(shared_->in_gate, in_closed_, is_client);
   VMBUS_FAULT(kPumpInTaken);
@@ -145,7 +151,7 @@ void LaneEnd::end_out(const Stream& stream, bool keeps,
                       const std::function<bool()>& carrier_is_empty) {
   if (out_closed_) return;
   if (stream.fin_sent) {  // nothing may follow it
-    Gate(shared_->out_gate).close(generation_);
+    shut(shared_->out_gate);
     out_closed_ = true;
     wake_writers();
     return;
@@ -184,13 +190,13 @@ bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
     static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
     if (shows_packet(stream.in.position())) step_over_packet(stream.in);
     hide_packet();
-    Gate(shared_->in_gate).close(generation_);
+    shut(shared_->in_gate);
     in_closed_ = true;
     wake_sleepers();
   }
   if (!out_closed_) {
     if (take(shared_->out_gate, false, is_client) != Turn::kYes && !forced) return false;
-    Gate(shared_->out_gate).close(generation_);
+    shut(shared_->out_gate);
     out_closed_ = true;
     wake_writers();
   }

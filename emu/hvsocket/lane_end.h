@@ -97,6 +97,7 @@ class LaneEnd {
   // Never kFault.
   Turn take(std::uint64_t& word, bool closed, const IsClient& is_client) const;
   void give(std::uint64_t& word) const;
+  void shut(std::uint64_t& word) const;
 
   GuestMemory* memory_;
   std::uint32_t index_;

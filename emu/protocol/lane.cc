@@ -26,7 +26,7 @@ std::uint32_t Gate::give(std::uint32_t generation, std::uint32_t owner) const {
 
 bool Gate::want(std::uint32_t generation, std::uint32_t how) const {
   std::uint64_t seen = word_.load_seq_cst();
-  while (seen >> 32 == generation && (low(seen) & kGateOwner) != kGateFree) {
+  while (seen >> 32 == generation && is_held(low(seen))) {
     if ((low(seen) & how) == how || word_.compare_exchange(seen, seen | how)) return true;
   }
   return false;

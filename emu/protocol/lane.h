@@ -66,14 +66,17 @@ class Gate {
     std::uint64_t seen = make(generation, owner);
     return word_.compare_exchange(seen, make(generation, kGateFree));
   }
-  // Asks the owner to say when it is done. False: there is none (any more): try again.
+  // Asks the owner to say when it is done. False: there is none (any more), nor will one be if it is closed: try
+  // again.
   bool want(std::uint32_t generation, std::uint32_t how) const;
   // By the daemon, whoever holds it: its owner is dead, or a lie.
   void seize(std::uint32_t generation, std::uint32_t owner) const {
     word_.store_seq_cst(make(generation, owner));
   }
-  // By the daemon, holding it: for good.
-  void close(std::uint32_t generation) const { word_.store_seq_cst(make(generation, kGateClosed)); }
+  // By the daemon, holding it: for good. Returns what give() does.
+  std::uint32_t close(std::uint32_t generation) const {
+    return low(word_.exchange(make(generation, kGateClosed))) & (kGateWanted | kGateAwaited);
+  }
 
   std::uint32_t owner() const { return low(word_.load_seq_cst()) & kGateOwner; }
   std::uint32_t low_half() const { return low(word_.load_seq_cst()); }
@@ -84,6 +87,9 @@ class Gate {
   }
   static constexpr std::uint32_t low(std::uint64_t word) {
     return static_cast<std::uint32_t>(word);
+  }
+  static constexpr bool is_held(std::uint32_t state) {
+    return (state & kGateOwner) != kGateFree && (state & kGateClosed) == 0;
   }
 
   ring::SharedCell<std::uint64_t> word_;
@@ -227,6 +233,7 @@ class LaneArea {
   Lane& lane(std::uint32_t index) const {
     return reinterpret_cast<Lane*>(base_ + kBellBytes)[index];
   }
+  std::byte* bells() const { return base_; }
   // False: the bit was set already, and the daemon has not looked yet.
   bool ring(std::uint32_t lane, Bell bell) const;
   // Takes all bits of one kind away and calls use(lane) for each.

@@ -34,8 +34,21 @@ TEST_F(GateTest, KeepsOutWhoKnowsAnEarlierConnection) {
 }
 
 TEST_F(GateTest, IsClosedForGood) {
-  gate_.close(kGeneration);
+  EXPECT_EQ(gate_.close(kGeneration), 0U);
   EXPECT_EQ(gate_.take(kGeneration, kClient), GateTaken::kNever);
+}
+
+TEST_F(GateTest, TellsWhoClosesItWhoWaits) {
+  ASSERT_EQ(gate_.take(kGeneration, kGateDaemon), GateTaken::kYes);
+  EXPECT_TRUE(gate_.want(kGeneration, kGateAwaited));
+  EXPECT_EQ(gate_.close(kGeneration), kGateAwaited);
+}
+
+// Nobody would say so.
+TEST_F(GateTest, CannotBeWantedOnceItIsClosed) {
+  gate_.close(kGeneration);
+  EXPECT_FALSE(gate_.want(kGeneration, kGateAwaited));
+  EXPECT_EQ(gate_.owner(), kGateClosed);
 }
 
 TEST_F(GateTest, TellsItsOwnerWhoWaits) {
