@@ -1,7 +1,8 @@
 #include "tests/stress/live_ring.h"
 
 #include <algorithm>
-#include <atomic>
+
+#include "ringbuf/shared_word.h"
 
 namespace vmbus::stress {
 namespace {
@@ -33,7 +34,9 @@ constexpr std::uint16_t part16(std::uint64_t word, unsigned number) {
   return static_cast<std::uint16_t>(word >> 16 * number);
 }
 constexpr std::uint32_t low32(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
-constexpr std::uint32_t high32(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
+constexpr std::uint32_t high32(std::uint64_t word) {
+  return static_cast<std::uint32_t>(word >> 32);
+}
 
 }  // namespace
 
@@ -61,17 +64,17 @@ LiveRing::LiveRing(const std::byte* base, std::uint32_t data_bytes, std::uint32_
       largest_payload_(std::min(largest_payload, kLargestPayload)),
       lap_(data_bytes / kBytesPerNanosecond) {}
 
-// Acquires: what is copied later is copied later. The page may be mapped read-only and the access is a
-// load; const_cast serves atomic_ref's type alone.
+// In the order in which they stand: what is copied later is copied later. The memory may be mapped read-only
+// and the access is a load; const_cast serves the door's type alone.
 std::uint32_t LiveRing::load(std::uint32_t offset) const {
   auto* word = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(base_ + offset));
-  return std::atomic_ref(*word).load(std::memory_order_acquire);
+  return ring::SharedWord(*word).load_seq_cst();
 }
 
 std::uint64_t LiveRing::word(std::uint64_t index) const {
   const std::byte* place = base_ + kControlBytes + index % data_bytes_;
   auto* word = reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(place));
-  return std::atomic_ref(*word).load(std::memory_order_acquire);
+  return ring::SharedCell(*word).load_seq_cst();
 }
 
 LiveRing::Frame LiveRing::copy_frame(std::uint32_t start) const {

@@ -1,5 +1,5 @@
 // LiveRing: a ring that others write and read at this moment, judged as a stranger would: by the VMBus
-// ring and pipe formats alone, written down here once more, without a line of ringbuf/.
+// ring and pipe formats alone, written down here once more. Of ringbuf/ it has the door to shared memory.
 //
 //   read_index      write_index
 //   | packet | packet |  not promised to anybody ...      (cyclic)

@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, 6> kWays{"blocking", "poll", "select",
                                                 "level",    "edge", "uring"};
 
 [[noreturn]] void refuse(std::string_view word) {
-  std::fprintf(stderr, "stress_peer: what is '%.*s'?\n", static_cast<int>(word.size()), word.data());
+  std::fprintf(stderr, "stress_peer: what is '%.*s'?\n", static_cast<int>(word.size()),
+               word.data());
   std::exit(1);
 }
 
@@ -60,12 +61,14 @@ bool take_number(Plan& plan, std::string_view word, std::string_view name, std::
 }
 
 bool take_flag(Plan& plan, std::string_view word) {
-  const std::array<std::pair<std::string_view, bool*>, 6> places{{{"dials", &plan.dials},
-                                                                  {"loops", &plan.loops},
-                                                                  {"nonblocking", &plan.nonblocking},
-                                                                  {"odd", &plan.odd},
-                                                                  {"restarts", &plan.restarts},
-                                                                  {"may-break", &plan.may_break}}};
+  const std::array<std::pair<std::string_view, bool*>, 7> places{
+      {{"dials", &plan.dials},
+       {"loops", &plan.loops},
+       {"nonblocking", &plan.nonblocking},
+       {"mixes", &plan.mixes},
+       {"odd", &plan.odd},
+       {"restarts", &plan.restarts},
+       {"may-break", &plan.may_break}}};
   for (const auto& [wanted, place] : places) {
     if (word == wanted) return *place = true;
   }

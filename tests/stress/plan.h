@@ -26,8 +26,9 @@ struct Plan {
   Way out = Way::kBlocking;
   bool loops = false;        // one thread for both directions; else one each
   bool nonblocking = false;  // O_NONBLOCK; else MSG_DONTWAIT where a call may not wait
+  bool mixes = false;        // calls that wait in between, without waiting another way first
   bool odd = false;          // peeks, MSG_WAITALL, vectors, FIONREAD
-  std::uint32_t ahead = 0;  // transfers that the dialler may be ahead, the server one less; 0: any
+  std::uint32_t ahead = 0;   // transfers that the dialler may be ahead, the server one less; 0: any
   std::uint32_t pauses = 0;  // one in so many transfers is followed by one; 0: none
   std::uint32_t signal_ms = 0;  // a signal every so often; 0: no handler
   bool restarts = false;        // SA_RESTART

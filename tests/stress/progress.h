@@ -45,7 +45,7 @@ struct Progress {
   SharedCount calls;      // that gave bytes: a standstill shows here
   SharedCount in_waits;   // in the way of the plan, not in receives
   SharedCount out_waits;
-  SharedCount refused;  // io_uring was: `poll` in its place
+  SharedCount refused;      // io_uring was: `poll` in its place
   SharedCount connections;  // over
   std::array<ConnectionProgress, kConnections> connection;
 

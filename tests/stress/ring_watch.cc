@@ -107,7 +107,8 @@ class Watch {
 
   // Who writes a ring has its largest packet; who reads it does not know.
   void add(const Place& place, std::vector<Place>& places) const {
-    if (place.pages < 2 || std::size_t{place.first_page} + place.pages > bytes_ / kPageBytes) return;
+    if (place.pages < 2 || std::size_t{place.first_page} + place.pages > bytes_ / kPageBytes)
+      return;
     const auto same = std::ranges::find(places, place.first_page, &Place::first_page);
     if (same == places.end()) {
       places.push_back(place);
@@ -141,8 +142,8 @@ class Watch {
   [[noreturn]] void report(const Place& place, const Look& look) const {
     std::printf("a ring that breaks its promise: %.*s\n", static_cast<int>(look.what.size()),
                 look.what.data());
-    std::printf("page %u of %u pages, at %u; read_index %u, write_index %u; words", place.first_page,
-                place.pages, look.index, look.read_index, look.write_index);
+    std::printf("page %u of %u pages, at %u; read_index %u, write_index %u; words",
+                place.first_page, place.pages, look.index, look.read_index, look.write_index);
     for (const std::uint64_t word : look.words) std::printf(" %016" PRIx64, word);
     std::printf("\n");
     std::fflush(stdout);

@@ -85,7 +85,8 @@ class Talk {
     }
     send_signals(0);
     ::close(fd_);
-    return is_whole(own_.out_end) && is_whole(own_.in_end) && own_.received == Receiver(in_).total();
+    return is_whole(own_.out_end) && is_whole(own_.in_end) &&
+           own_.received == Receiver(in_).total();
   }
 
  private:
@@ -130,8 +131,8 @@ class Talk {
       if (sent == Step::kMore || received == Step::kMore) continue;
       if (sent == Step::kDone && received == Step::kDone) return;
       if (sent == Step::kHeld && received == Step::kDone) continue;
-      const int events = (sent == Step::kWouldWait ? POLLOUT : 0) |
-                         (received == Step::kWouldWait ? POLLIN : 0);
+      const int events =
+          (sent == Step::kWouldWait ? POLLOUT : 0) | (received == Step::kWouldWait ? POLLIN : 0);
       waiter->wait(static_cast<short>(events));
       add_one(sent == Step::kWouldWait ? progress_.out_waits : progress_.in_waits);
     }

@@ -111,7 +111,7 @@ class Round:
         draw = self.random
         words = [f"in={way_in}", f"out={way_out}", f"pauses={draw.choice((0, 0, 30, 400))}"]
         if BLOCKING not in (way_in, way_out):
-            words += draw.choice(([], ["nonblocking"], ["nonblocking", "loops"], ["loops"]))
+            words += draw.choice(([], ["mixes"], ["mixes"], ["nonblocking"], ["nonblocking", "loops"], ["loops"]))
         words += draw.choice(([], ["odd"]))
         words += draw.choice(([], [], ["signal-ms=7"], ["signal-ms=3", "restarts"]))
         return words

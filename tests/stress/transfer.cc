@@ -58,7 +58,10 @@ msghdr message_of(std::span<iovec> parts) {
 
 }  // namespace
 
-int Direction::call_flags() const { return calls_wait() || plan->nonblocking ? 0 : MSG_DONTWAIT; }
+int Direction::call_flags(Random& random) const {
+  if (calls_wait() || plan->nonblocking) return 0;
+  return plan->mixes && random.one_in(2) ? 0 : MSG_DONTWAIT;
+}
 
 // ---- Sender -----------------------------------------------------------------------------------------
 
@@ -98,8 +101,9 @@ Step Sender::step() {
 }
 
 ssize_t Sender::send_some(std::span<std::byte> bytes) {
-  const int flags = direction_.call_flags() | MSG_NOSIGNAL;
-  const bool plain = flags == MSG_NOSIGNAL;  // a call without flags does the same; SIGPIPE is ignored
+  const int flags = direction_.call_flags(random_) | MSG_NOSIGNAL;
+  const bool plain =
+      flags == MSG_NOSIGNAL;  // a call without flags does the same; SIGPIPE is ignored
   std::array<iovec, kParts> parts{};
   switch (direction_.plan->odd ? random_.below(6) : 5) {
     case 0:
@@ -196,7 +200,7 @@ void Receiver::check(std::span<const std::byte> bytes) {
 }
 
 ssize_t Receiver::receive_some(std::span<std::byte> bytes) {
-  const int flags = direction_.call_flags();
+  const int flags = direction_.call_flags(random_);
   std::array<iovec, kParts> parts{};
   int there = 0;
   switch (direction_.plan->odd ? random_.below(8) : 7) {
@@ -233,11 +237,11 @@ ssize_t Receiver::receive_some(std::span<std::byte> bytes) {
 
 ssize_t Receiver::peek(std::span<std::byte> bytes) {
   const ssize_t count =
-      ::recv(direction_.fd, bytes.data(), bytes.size(), direction_.call_flags() | MSG_PEEK);
+      ::recv(direction_.fd, bytes.data(), bytes.size(), direction_.call_flags(random_) | MSG_PEEK);
   is_peeked_ = count > 0;
   if (count >= 0 || errno != EOPNOTSUPP) return count;
   peeks_ = false;  // this profile's do not
-  return ::recv(direction_.fd, bytes.data(), bytes.size(), direction_.call_flags());
+  return ::recv(direction_.fd, bytes.data(), bytes.size(), direction_.call_flags(random_));
 }
 
 Step Receiver::end(End how) {

@@ -68,8 +68,8 @@ struct Direction {
   ConnectionProgress* progress = nullptr;
 
   bool calls_wait() const { return way == Way::kBlocking; }
-  // O_NONBLOCK, which is the whole socket's, does it for all calls.
-  int call_flags() const;
+  // Of the next call. O_NONBLOCK, which is the whole socket's, does it for all calls.
+  int call_flags(hostile::Random& random) const;
 };
 
 class Sender {

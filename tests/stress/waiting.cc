@@ -89,7 +89,8 @@ class UringWaiter : public Waiter {
   void wait(short events) override {
     io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
     ::io_uring_prep_poll_add(entry, fd_, static_cast<unsigned short>(events));
-    if (::io_uring_submit(&ring_) != 1) hostile::fail(hostile::kExitWrong, "io_uring takes nothing");
+    if (::io_uring_submit(&ring_) != 1)
+      hostile::fail(hostile::kExitWrong, "io_uring takes nothing");
     io_uring_cqe* answer = nullptr;
     // One question, one answer: it is waited for whatever interrupts.
     while (::io_uring_wait_cqe(&ring_, &answer) == -EINTR) continue;
