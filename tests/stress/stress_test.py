@@ -93,6 +93,9 @@ class Round:
         if quirks := draw.choice(QUIRKS):
             for environment in self.environments:
                 environment["VMBUS_QUIRKS"] = quirks
+        if draw.random() < 0.15:  # an end that only the daemon's pump works
+            pumped = draw.choice(self.environments)
+            pumped["VMBUS_QUIRKS"] = pumped.get("VMBUS_QUIRKS", "loopback=on") + ",low-water-poll=on"
         self.kills = draw.random() < 0.3
         common = [f"port={PORT}", f"seed={draw.randrange(1 << 60)}", f"connections={self.connections}",
                   f"transfers={self.transfers}", f"longest={longest}", f"ahead={ahead}"]
