@@ -70,7 +70,12 @@ GuestMemory::GuestMemory(OwnedFd fd, std::byte* base, std::size_t bytes)
 
 GuestMemory::~GuestMemory() { ::munmap(base_, bytes_ + proto::LaneArea::kBytes); }
 
+void GuestMemory::let_go(const std::function<bool(std::uint32_t client)>& is_client) {
+  for (const PageRun& run : stale_turns_.let_go(is_client)) free(run);
+}
+
 void GuestMemory::free(PageRun run) {
+  if (stale_turns_.hold_any_of(run)) return stale_turns_.postpone(run);
   allocator_.free(run);
   if (allocator_.pages_pooled() * kPageBytes <= kPoolBytes) return;
   // A hole in the file: the memory is the machine's again, and the pages read as zero. If the

@@ -9,13 +9,15 @@
 // Trust       Page numbers come from guests: each is checked before it is mapped.
 // Reuse       A freed page may keep its old bytes: they are this guest's own. Whoever allocates
 //             clears what must be clear (clear_page). Above kPoolBytes of freed pages, memory goes
-//             back to the machine at once.
+//             back to the machine at once. What a stopped program may still write to is not used
+//             again while it lives (stale_turns.h).
 // Contract    docs/architecture.md, "Guest memory"
 #ifndef VMBUS_EMU_GUEST_MEMORY_H_
 #define VMBUS_EMU_GUEST_MEMORY_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +28,7 @@
 #include "emu/page_allocator.h"
 #include "emu/protocol/ids.h"
 #include "emu/protocol/lane.h"
+#include "emu/stale_turns.h"
 
 namespace vmbus::emu {
 
@@ -83,6 +86,13 @@ class GuestMemory {
   int descriptor() const { return fd_.get(); }
   proto::LaneArea lanes() const { return proto::LaneArea(base_ + bytes_); }
   LaneDirectory& lane_directory() { return lane_directory_; }
+
+  // ---- programs that were shut out in the middle of a turn
+  void keep_for(const StaleTurn& turn) { stale_turns_.add(turn); }
+  bool is_kept(std::uint32_t lane) const { return stale_turns_.hold_lane(lane); }
+  // A client is gone: what was kept for it alone is free.
+  void let_go(const std::function<bool(std::uint32_t client)>& is_client);
+
   // Of this process's memories, never used again; not 0.
   std::uint32_t id() const { return id_; }
   // Is it one of our pages, as at() gives them?
@@ -102,6 +112,7 @@ class GuestMemory {
   std::size_t bytes_;
   PageAllocator allocator_;
   LaneDirectory lane_directory_;
+  StaleTurns stale_turns_;
   std::uint32_t id_;
 };
 

@@ -53,6 +53,39 @@ TEST(GuestMemory, MapsConsecutivePagesAsAWindow) {
   EXPECT_EQ(mapped->bytes().size(), 3 * kPageBytes);
 }
 
+// ---- what a stopped program may still write to
+
+TEST(GuestMemory, PagesAreKeptAsLongAsTheirWriterLives) {
+  const auto memory = memory_of(64);
+  const auto kept = memory->allocate(4);
+  const auto other = memory->allocate(4);
+  memory->keep_for({7, 10, {kept->first, proto::Pfn{kept->first.value + 2}}});
+  memory->free(*kept);
+  memory->free(*other);
+  EXPECT_EQ(memory->bytes_in_use(), 4 * kPageBytes);
+  EXPECT_EQ(memory->allocate(4), other);
+  EXPECT_TRUE(memory->is_kept(10));
+  EXPECT_FALSE(memory->is_kept(11));
+
+  memory->let_go([](std::uint32_t client) { return client == 7; });
+  EXPECT_NE(memory->allocate(4), kept);
+  memory->let_go([](std::uint32_t client) { return client == 8; });
+  EXPECT_FALSE(memory->is_kept(10));
+  EXPECT_EQ(memory->allocate(4), kept);
+}
+
+TEST(GuestMemory, PagesOfTwoWritersAreKeptForBoth) {
+  const auto memory = memory_of(64);
+  const auto kept = memory->allocate(4);
+  memory->keep_for({7, 10, {kept->first, proto::Pfn{kept->first.value + 2}}});
+  memory->keep_for({8, 11, {proto::Pfn{kept->first.value + 2}, kept->first}});
+  memory->free(*kept);
+  memory->let_go([](std::uint32_t client) { return client == 8; });
+  EXPECT_NE(memory->bytes_in_use(), 0U);
+  memory->let_go([](std::uint32_t) { return false; });
+  EXPECT_EQ(memory->bytes_in_use(), 0U);
+}
+
 TEST(GuestMemory, StitchesScatteredPagesTogether) {
   const auto memory = memory_of(64);
   const std::vector<std::uint64_t> pfns{7, 8, 3, 40, 3};

@@ -31,8 +31,9 @@ using Spans = std::array<ring::Span, kMaxSpans>;
 iovec* as_iovec(Spans& spans) { return reinterpret_cast<iovec*>(spans.data()); }
 
 std::uint32_t packet_payload(const Socket& socket) {
-  return socket.stream->side() == Side::kGuest ? socket.quirk(proto::Quirk::kPacket)
-                                               : ring::kMaxPipePayloadBytes;
+  // As programs have it (endpoint_image.cc). Within a guest both ends' are the guest's.
+  return socket.home == Home::kHost ? ring::kMaxPipePayloadBytes
+                                    : socket.quirk(proto::Quirk::kPacket);
 }
 
 std::size_t move_outbox(Socket& socket, Spans& spans, const ring::Batch& batch) {

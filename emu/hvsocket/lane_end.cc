@@ -65,6 +65,12 @@ LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generat
   Gate(shared_->out_gate).open(generation_);
 }
 
+void LaneEnd::leave_to_pump(proto::Lane& shared) {
+  SharedCell(shared.sleepers).store_seq_cst(0);
+  SharedCell(shared.out_sleepers).store_seq_cst(0);
+  SharedCell(shared.room_wanted).store_seq_cst(1);
+}
+
 void LaneEnd::describe(proto::Endpoint& image) const {
   if (in_closed_) return;
   image.memory = memory_->id();
@@ -102,9 +108,10 @@ void LaneEnd::give(std::uint64_t& word) const {
 }
 
 // Who sleeps on the gate is to see that it never opens again.
-void LaneEnd::shut(std::uint64_t& word) const {
-  const std::uint32_t asked = Gate(word).close(generation_);
-  if ((asked & proto::kGateAwaited) != 0) wake_all(&word);
+std::uint32_t LaneEnd::shut(std::uint64_t& word) const {
+  const std::uint32_t before = Gate(word).close(generation_);
+  if ((before & proto::kGateAwaited) != 0) wake_all(&word);
+  return before & proto::kGateOwner;
 }
 
 Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
@@ -184,22 +191,30 @@ void LaneEnd::wake_all_sleepers() const {
 
 void LaneEnd::mark_raw() const { SharedCell(shared_->raw).store_seq_cst(1); }
 
+void LaneEnd::close_gate(std::uint64_t& word, const IsClient& is_client) const {
+  const std::uint32_t owner = shut(word);
+  if (owner == proto::kGateFree || owner >= proto::kGateDaemon || !is_client(owner)) return;
+  memory_->keep_for({owner, index_, {proto::Pfn{in_.first}, proto::Pfn{out_.first}}});
+}
+
 bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
   if (!in_closed_) {
     if (take(shared_->in_gate, false, is_client) != Turn::kYes && !forced) return false;
     static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
     if (shows_packet(stream.in.position())) step_over_packet(stream.in);
     hide_packet();
-    shut(shared_->in_gate);
+    close_gate(shared_->in_gate, is_client);
     in_closed_ = true;
     wake_sleepers();
   }
   if (!out_closed_) {
     if (take(shared_->out_gate, false, is_client) != Turn::kYes && !forced) return false;
-    shut(shared_->out_gate);
+    close_gate(shared_->out_gate, is_client);
     out_closed_ = true;
     wake_writers();
   }
+  // If the connection goes on, the pump alone waits here.
+  SharedCell(shared_->room_wanted).store_seq_cst(1);
   return true;
 }
 

@@ -34,6 +34,10 @@ class LaneEnd {
   // Opens the gates. REQUIRES: the rings of `stream` stand in `memory`.
   LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation, const Stream& stream);
 
+  // Of an end that has no LaneEnd: the programs at the other one, which may have, find nobody asleep here, and
+  // tell the daemon of room.
+  static void leave_to_pump(proto::Lane& shared);
+
   GuestMemory& memory() const { return *memory_; }
   std::uint32_t index() const { return index_; }
   void describe(proto::Endpoint& image) const;
@@ -70,7 +74,8 @@ class LaneEnd {
   // Whoever had set about waking may have died between the word and the call.
   void wake_all_sleepers() const;
 
-  // Shuts programs out for good. False: one of them is at it. `forced`: shuts them out all the same.
+  // Shuts programs out for good. False: one of them is at it. `forced`: shuts them out all the same; what
+  // they may still write to is kept for them (emu/stale_turns.h).
   bool close(Stream& stream, const IsClient& is_client, bool forced);
 
   // ---- watching, while a program keeps the mask set between its calls
@@ -97,7 +102,9 @@ class LaneEnd {
   // Never kFault.
   Turn take(std::uint64_t& word, bool closed, const IsClient& is_client) const;
   void give(std::uint64_t& word) const;
-  void shut(std::uint64_t& word) const;
+  // Wakes who waits for it. Who held it.
+  std::uint32_t shut(std::uint64_t& word) const;
+  void close_gate(std::uint64_t& word, const IsClient& is_client) const;
 
   GuestMemory* memory_;
   std::uint32_t index_;

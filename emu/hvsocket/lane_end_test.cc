@@ -54,11 +54,12 @@ class LaneEndTest : public testing::Test {
  protected:
   LaneEndTest() : ends_(connect()) {}
 
-  std::pair<TestSocket, TestSocket> connect() {
+  std::pair<TestSocket, TestSocket> connect(const std::string& guest_quirks = "") {
     TestSocket server = bus.socket("host");
     EXPECT_EQ(server.bind(vsock(kHostCid, kPort)), 0);
     EXPECT_EQ(server.listen(), 0);
-    return bus.connect_pair(bus.socket("guest"), server, vsock(kHostCid, kPort));
+    TestSocket client = bus.socket("guest", proto::kFamilyVsock, "default", guest_quirks);
+    return bus.connect_pair(std::move(client), server, vsock(kHostCid, kPort));
   }
   TestSocket& guest() { return ends_.first; }
   TestSocket& host() { return ends_.second; }
@@ -174,6 +175,43 @@ TEST_F(LaneEndTest, AConnectionTornAwayWakesAllAndClosesBothGates) {
   EXPECT_EQ(proto::Gate(shared.out_gate).owner(), proto::kGateClosed);
 }
 
+// It goes on one day, in the middle of its copy.
+TEST_F(LaneEndTest, WhoIsStoppedInATurnKeepsHisRingsAndHisLane) {
+  constexpr std::uint32_t kStopped = 7;
+  bool is_alive = true;
+  bus.sockets().set_is_client([&](std::uint32_t client) { return is_alive && client == kStopped; });
+  const GuestMemory& memory = guest().state().lane->memory();
+  const std::uint32_t index = guest().state().lane->index();
+  const std::byte* pages = guest().state().stream->out.memory().base();
+  const proto::Gate gate(lane(guest()).out_gate);
+  ASSERT_EQ(gate.take(generation(guest()), kStopped), proto::GateTaken::kYes);
+  bus.sockets().reset_device(bus.guest());
+  guest().close();
+  host().close();
+  bus.settle();
+  ASSERT_EQ(gate.owner(), proto::kGateClosed);
+  EXPECT_NE(memory.bytes_in_use(), 0U);
+
+  // The relid is used again, and with it the lane's number.
+  auto [next_guest, next_host] = connect();
+  EXPECT_NE(next_guest.state().stream->out.memory().base(), pages);
+  EXPECT_EQ(next_guest.state().lane, nullptr) << "the pump's alone";
+  EXPECT_EQ(next_host.state().lane, nullptr);
+  ASSERT_EQ(next_guest.send("news"), 4U);
+  EXPECT_EQ(next_host.recv(), "news");
+  next_guest.close();
+  next_host.close();
+  bus.settle();
+
+  is_alive = false;
+  bus.sockets().client_gone();
+  EXPECT_EQ(memory.bytes_in_use(), 0U);
+  auto [last_guest, last_host] = connect();
+  ASSERT_NE(last_guest.state().lane, nullptr);
+  EXPECT_EQ(last_guest.state().lane->index(), index);
+  EXPECT_EQ(last_guest.state().stream->out.memory().base(), pages);
+}
+
 TEST_F(LaneEndTest, AFreshConnectionTakesNothingOver) {
   proto::Lane* shared = &lane(guest());
   for (std::uint32_t* word :
@@ -194,6 +232,21 @@ TEST_F(LaneEndTest, AFreshConnectionTakesNothingOver) {
 }
 
 // ---- room -----------------------------------------------------------------------------------------
+
+// The programs at the other end may work the ring: they tell of room whoever waits for it.
+TEST_F(LaneEndTest, RoomIsWantedForAnEndThatIsThePumpsAlone) {
+  auto [pumped, worked] = connect("low-water-poll=on");
+  ASSERT_EQ(pumped.state().lane, nullptr);
+  ASSERT_NE(worked.state().lane, nullptr);
+  const LaneEnd& end = *worked.state().lane;
+  EXPECT_EQ(end.memory().lanes().lane(proto::opposite_lane(end.index())).room_wanted, 1U);
+
+  proto::Lane& shared = lane(guest());
+  EXPECT_EQ(shared.room_wanted, 0U);
+  bus.sockets().pause_guest(bus.guest());
+  ASSERT_EQ(guest().state().lane, nullptr);
+  EXPECT_EQ(shared.room_wanted, 1U);
+}
 
 // While the daemon looks for room it is to be told of it; afterwards only if it waits.
 TEST_F(LaneEndTest, RoomIsWantedByTheDaemonOnlyWhileItKeepsSomething) {

@@ -59,12 +59,18 @@ bool keeps_bytes(const Socket& socket) {
 }  // namespace
 
 void Sockets::open_lane(Socket& socket) {
-  if (socket.stream == nullptr || is_for_pump_alone(socket)) return;
+  if (socket.stream == nullptr) return;
   const Stream& stream = *socket.stream;
   const LanePlace place = place_of(stream);
   const bool stand_in_memory = place.memory->contains(stream.in.memory().base()) &&
                                place.memory->contains(stream.out.memory().base());
   if (!place.lane || !stand_in_memory) return;
+  // Nor may a program be told anything by somebody who was stopped at an earlier connection of this place.
+  const bool is_kept = place.memory->is_kept(*place.lane) ||
+                       place.memory->is_kept(proto::opposite_lane(*place.lane));
+  if (is_kept || is_for_pump_alone(socket)) {
+    return LaneEnd::leave_to_pump(place.memory->lanes().lane(*place.lane));
+  }
   socket.lane =
       std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_, stream);
   place.memory->lane_directory().assign(*place.lane, socket.cookie);
@@ -88,7 +94,7 @@ bool Sockets::close_lane(Socket& socket, bool forced) {
 }
 
 // Who holds a gate rings when it is done. One that was stopped, or lies, does not: after a while the
-// connection ends without it.
+// connection ends without it, and without its pages being used again while it lives.
 bool Sockets::close_lane_in_time(Socket& socket) {
   if (close_lane(socket, socket.lane_closes >= kPatientCloses)) return true;
   if (std::exchange(socket.closes_lane, true)) return false;
@@ -220,6 +226,8 @@ void Sockets::answer_bells_of(GuestMemory& memory) {
 // It may have ended anywhere: with a gate, with a bell to ring, with a mask that says it looks. Which lanes
 // those are, nothing in them can tell for certain, so all get a turn.
 void Sockets::client_gone() {
+  for (const auto& guest : guests_.all()) guest->bus().memory().let_go(is_client_);
+  if (host_memory_ != nullptr) host_memory_->let_go(is_client_);
   answer_bells();
   for (const auto& [cookie, socket] : sockets_) {
     if (socket->lane == nullptr) continue;

@@ -201,6 +201,19 @@ TEST_F(Room, APacketIsShownAndItsRoomKept) {
   EXPECT_EQ(guest.state().bytes_received, 3U);
 }
 
+// Whichever of the two rings an end writes.
+TEST_F(Room, PacketsWithinAGuestAreNoLargerThanTheGuests) {
+  const std::string quirks = "room=ring,packet=100";
+  TestSocket server = socket("guest", quirks);
+  ASSERT_EQ(server.bind(vsock(kAnyCid, kPort)), 0);
+  ASSERT_EQ(server.listen(), 0);
+  auto [near, far] = bus.connect_pair(socket("guest", quirks), server, vsock(1, kPort));
+  ASSERT_EQ(near.send(std::string(250, 'n')), 250U);
+  EXPECT_EQ(used_bytes(in(far)), packets({100, 100, 50}));
+  ASSERT_EQ(far.send(std::string(250, 'f')), 250U);
+  EXPECT_EQ(used_bytes(in(near)), packets({100, 100, 50}));
+}
+
 // Neither turns of the pump nor time take a packet away that nobody has read.
 TEST_F(Room, AShownPacketStaysUntilItIsRead) {
   auto [guest, host] = pair();

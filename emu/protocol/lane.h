@@ -73,9 +73,9 @@ class Gate {
   void seize(std::uint32_t generation, std::uint32_t owner) const {
     word_.store_seq_cst(make(generation, owner));
   }
-  // By the daemon, holding it: for good. Returns what give() does.
+  // By the daemon, holding it or not: for good. The low half as it was.
   std::uint32_t close(std::uint32_t generation) const {
-    return low(word_.exchange(make(generation, kGateClosed))) & (kGateWanted | kGateAwaited);
+    return low(word_.exchange(make(generation, kGateClosed)));
   }
 
   std::uint32_t owner() const { return low(word_.load_seq_cst()) & kGateOwner; }
@@ -179,7 +179,7 @@ enum LaneInFlags : std::uint32_t {
 //       88     4  out_error     programs
 //       92     4  cpu           * programs: where the last turn ran, plus 1; 0: unknown
 //       96     8  bytes_out     programs: sent past the pump
-//      104     4  room_wanted   daemon: 1: it waits for room, or looks whether it has to
+//      104     4  room_wanted   daemon: 1: it waits for room, or looks whether it has to, or it alone writes
 //      108    20  (reserved)    0
 struct Lane {
   std::uint64_t in_gate;

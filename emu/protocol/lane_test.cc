@@ -41,7 +41,7 @@ TEST_F(GateTest, IsClosedForGood) {
 TEST_F(GateTest, TellsWhoClosesItWhoWaits) {
   ASSERT_EQ(gate_.take(kGeneration, kGateDaemon), GateTaken::kYes);
   EXPECT_TRUE(gate_.want(kGeneration, kGateAwaited));
-  EXPECT_EQ(gate_.close(kGeneration), kGateAwaited);
+  EXPECT_EQ(gate_.close(kGeneration), kGateDaemon | kGateAwaited);
 }
 
 // Nobody would say so.

@@ -82,8 +82,8 @@ VARIANTS = {
     "awaited_unheeded": Variant("TwoReceiversShareALane", (
         Edit(DIRECT, "  if ((asked & proto::kGateAwaited) != 0) {\n", "  if (false) {\n"),)),
     "closed_gate_untold": Variant("ASleeperLearnsOfThePeersClose", (
-        Edit(LANE_END, "  const std::uint32_t asked = Gate(word).close(generation_);\n",
-             "  const std::uint32_t asked = 0 & Gate(word).close(generation_);\n"),)),
+        Edit(LANE_END, "  if ((before & proto::kGateAwaited) != 0) wake_all(&word);\n",
+             ""),)),
     "bell_taken_away_after_the_turn": Variant("AReceiverLeavesWarmAndComesBackLate", (
         Edit(LANE, "      std::uint64_t rung = bits.exchange(0);\n", "      std::uint64_t rung = bits.load_seq_cst();\n"),
         Edit(LANE, "__builtin_ctzll(rung)));\n      }\n", "__builtin_ctzll(rung)));\n      }\n      bits.exchange(0);\n"),

@@ -113,6 +113,8 @@ ECHO = textwrap.dedent("""
 
 RING = {"VMBUS_MODE": "ring"}
 PUMP = {"VMBUS_MODE": "pump"}
+# An end that only the daemon's pump works.
+PUMP_ALONE = {"VMBUS_MODE": "ring", "VMBUS_QUIRKS": "low-water-poll=on"}
 NO_SPIN = {"VMBUS_MODE": "ring", "VMBUS_SPIN_US": "0"}
 CID_HOST = 2
 
@@ -130,7 +132,8 @@ class Rings(support.BusTest):
     def test_every_byte_arrives_whoever_works_the_rings(self):
         self.bus.start_daemon()
         for near, far, cid in ((RING, RING, CID_HOST), (RING, PUMP, CID_HOST), (PUMP, RING, CID_HOST),
-                               (NO_SPIN, RING, CID_HOST), (RING, RING, GUEST), (RING, RING, 1)):
+                               (NO_SPIN, RING, CID_HOST), (RING, RING, GUEST), (RING, RING, 1),
+                               (PUMP_ALONE, RING, CID_HOST), (RING, PUMP_ALONE, CID_HOST)):
             with self.subTest(near=near, far=far, cid=cid):
                 server = self.bus.start(PYTHON, "-c", TALKER, "server", "1", "6", environment=far,
                                         as_="host" if cid == CID_HOST else "guest")
