@@ -114,9 +114,11 @@ class Runner:
             program.wait_for_output(b'"open": 1,')
             pids = json.loads(program.output)["pids"]
             pids += [self._daemon_pid] * transport.on_bus
+            time.sleep(self._arguments.settle)
             few = self._look_at(pids)
             program.write(b"\n")
             program.wait_for_output(b'"open": %d,' % case["connections"])
+            at_once = self._look_at(pids)
             time.sleep(self._arguments.settle)
             idle = self._idle(pids)
             many = self._look_at(pids)
@@ -124,6 +126,7 @@ class Runner:
         more = case["connections"] - 1
         kinds = {kind: many[0][kind] - few[0][kind] for kind in few[0]}
         return {"connections": more, "kinds": kinds, "bytes": sum(kinds.values()),
+                "bytes_at_once": sum(at_once[0].values()) - sum(few[0].values()),
                 "descriptors": [(after - before) / more for before, after in zip(few[1], many[1])],
                 "idle": idle}
 
