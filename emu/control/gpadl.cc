@@ -39,7 +39,7 @@ void Gpadl::pack() {
   if (runs.size() * sizeof(Run) >= words_.size() * sizeof(std::uint64_t)) return;
   runs.shrink_to_fit();
   runs_ = std::move(runs);
-  words_ = {};
+  words_ = std::vector<std::uint64_t>();  // an empty list would keep the memory
 }
 
 bool Gpadl::ranges_valid(std::uint64_t memory_pages) const {

@@ -115,13 +115,14 @@ class Runner:
             pids = json.loads(program.output)["pids"]
             pids += [self._daemon_pid] * transport.on_bus
             time.sleep(self._arguments.settle)
-            few = self._look_at(pids)
+            files = outside.memory_files(pids)
+            few = self._look_at(pids, files)
             program.write(b"\n")
             program.wait_for_output(b'"open": %d,' % case["connections"])
-            at_once = self._look_at(pids)
+            at_once = self._look_at(pids, files)
             time.sleep(self._arguments.settle)
             idle = self._idle(pids)
-            many = self._look_at(pids)
+            many = self._look_at(pids, files)
             program.check()
         more = case["connections"] - 1
         kinds = {kind: many[0][kind] - few[0][kind] for kind in few[0]}
@@ -131,8 +132,8 @@ class Runner:
                 "idle": idle}
 
     @staticmethod
-    def _look_at(pids):
-        return outside.memory(pids), [outside.descriptors(pid) for pid in pids]
+    def _look_at(pids, files):
+        return outside.memory(pids, files), [outside.descriptors(pid) for pid in pids]
 
     def _idle(self, pids):
         """CPU time of each process for each second that nothing happens."""
