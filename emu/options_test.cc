@@ -59,10 +59,9 @@ TEST_F(OptionsTest, NothingSaidMeansAQuietDaemonInTheBackgroundAtTheUsualPlace) 
 }
 
 TEST_F(OptionsTest, EachOptionIsUnderstood) {
-  const DaemonOptions options =
-      good({"--socket", "/a/b", "--foreground", "--loop", "epoll", "--log=trace", "--vm",
-            "db,cid=5", "--vm", "bsd,flavour=freebsd", "--leave-when-idle", "--ready-fd", "0",
-            "--ring-rest", "30"});
+  const DaemonOptions options = good(
+      {"--socket", "/a/b", "--foreground", "--loop", "epoll", "--log=trace", "--vm", "db,cid=5",
+       "--vm", "bsd,flavour=freebsd", "--leave-when-idle", "--ready-fd", "0", "--ring-rest", "30"});
   EXPECT_EQ(options.bus.socket, "/a/b");
   EXPECT_TRUE(options.foreground);
   EXPECT_EQ(options.loop, LoopChoice::kEpoll);

@@ -106,7 +106,8 @@ class PipeModel {
 
   void read_batch() {
     const std::size_t limit = pick(random_, 0, 6000);
-    const auto batch = reader_.gather_batch(gathered_, std::span(spans_).first(pick(random_, 0, 40)), limit);
+    const auto batch =
+        reader_.gather_batch(gathered_, std::span(spans_).first(pick(random_, 0, 40)), limit);
     ASSERT_TRUE(batch.ok());
     ASSERT_LE(batch->bytes, limit);
     Bytes bytes;

@@ -291,7 +291,8 @@ TEST_F(PipeReaderTest, ReadDeliversGoodDataBeforeItReportsAnError) {
 
 TEST_F(PipeReaderTest, BadWriteIndexIsReportedAtOnce) {
   ring_.memory().write_index().store_relaxed(kSize);
-  EXPECT_EQ(error_of(reader_.gather_batch(gathered_, spans_, 1000)), RingError::kWriteIndexOutOfRange);
+  EXPECT_EQ(error_of(reader_.gather_batch(gathered_, spans_, 1000)),
+            RingError::kWriteIndexOutOfRange);
   EXPECT_EQ(reader_.readable_bytes(), 0U);
 }
 

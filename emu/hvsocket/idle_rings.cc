@@ -92,7 +92,8 @@ bool Sockets::give_pages_back(Socket& socket, std::uint64_t mark) {
   Socket* writer = peer_of(socket);
   // One that has gone leaves no lane to hold, but it may still be at it; and the ring goes soon.
   const bool can_give = writer != nullptr && writer->stream != nullptr && !stands_still(*writer) &&
-                        stream.memory().contains(ring.base());
+                        stream.memory().contains(ring.base()) &&
+                        writer->stream->out.memory().base() == ring.base();
   if (!can_give) return true;
   if (writer->lane != nullptr && writer->lane->hold_out(is_client_) != Turn::kYes) return false;
   const auto free = ring::free_pages(ring);  // of a nonsensical ring a turn of the pump speaks

@@ -237,7 +237,8 @@ class Sockets {
   IsClient is_client_ = [](std::uint32_t) { return false; };
   std::uint32_t last_lane_generation_ = 0;
   std::vector<std::uint64_t> watched_;  // cookies; each with a lane that a program left warm
-  std::vector<std::uint64_t> used_rings_;  // cookies; each reads a ring that may have pages to give back
+  std::vector<std::uint64_t>
+      used_rings_;  // cookies; each reads a ring that may have pages to give back
   std::chrono::milliseconds ring_rest_ = kRingRest;
   TimerId ring_look_{};  // the next one; while there are any
   std::function<void()> on_idle_;

@@ -42,7 +42,7 @@ class Stream {
   bool fin_sent = false;
   bool peer_closed =
       false;  // the peer writes no more, whether or not it said so: after the ring, end of file
-  RingRest in_rest;             // of the ring that this end reads (idle_rings.cc)
+  RingRest in_rest;              // of the ring that this end reads (idle_rings.cc)
   bool in_rest_watched = false;  // its end is among those that are looked at
   std::uint64_t signals_sent = 0;
   std::uint64_t signals_received = 0;

@@ -201,7 +201,8 @@ class RingActions {
   }
 
   void read_batch(std::uint32_t size) {
-    const auto batch = pipe_reader_.gather_batch(gathered_, std::span(spans_).first(size % 40), size >> 4);
+    const auto batch =
+        pipe_reader_.gather_batch(gathered_, std::span(spans_).first(size % 40), size >> 4);
     if (!batch) return settle(pipe_reader_, batch);
     std::size_t bytes = 0;
     for (const Span& span : std::span(spans_).first(batch->span_count)) {
