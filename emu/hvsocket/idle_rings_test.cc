@@ -245,7 +245,9 @@ TEST_F(IdleRings, OfManyConnectionsAllGoInTheEnd) {
   for (int i = 0; i < 50; ++i) many.push_back(connect_to_host());
   wait_for_given_back(100);
   const std::size_t fresh = held(many.front().first);
+  bus.sockets().set_ring_rest(kLongRest);
   for (Ends& ends : many) exchange_both_ways(ends, 300 * 1024, 1);
+  bus.sockets().set_ring_rest(milliseconds(0));  // all are due at once
   bus.settle_until([&] { return held(many.front().first) == fresh; });
   for (Ends& ends : many) exchange_both_ways(ends, 100, 1);
 }
