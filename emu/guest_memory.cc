@@ -78,12 +78,15 @@ void GuestMemory::free(PageRun run) {
   if (stale_turns_.hold_any_of(run)) return stale_turns_.postpone(run);
   allocator_.free(run);
   if (allocator_.pages_pooled() * kPageBytes <= kPoolBytes) return;
-  // A hole in the file: the memory is the machine's again, and the pages read as zero. If the
-  // kernel will not, the pages stay in the pool.
-  const int dropped = ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                  static_cast<off_t>(run.first.value * kPageBytes),
-                                  static_cast<off_t>(run.count * kPageBytes));
-  if (dropped == 0) allocator_.mark_dropped(run);
+  // If the kernel will not, the pages stay in the pool.
+  if (drop({at(run), run.count * kPageBytes})) allocator_.mark_dropped(run);
+}
+
+bool GuestMemory::drop(std::span<const std::byte> pages) const {
+  assert(contains(pages.data()));
+  return ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     static_cast<off_t>(pages.data() - base_),
+                     static_cast<off_t>(pages.size())) == 0;
 }
 
 void GuestMemory::clear_page(proto::Pfn pfn) { std::memset(page(pfn.value), 0, kPageBytes); }

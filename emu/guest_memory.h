@@ -77,6 +77,10 @@ class GuestMemory {
   // The page number of an address that at() returned.
   proto::Pfn pfn_of(const std::byte* address) const;
 
+  // Their memory is the machine's again, and they read as zero, until they are written. True: done.
+  // REQUIRES: whole pages of ours that nobody uses meanwhile.
+  bool drop(std::span<const std::byte> pages) const;
+
   // ---- the host's side: page numbers that a guest named
   // Error: EFAULT for a page outside of the memory, EINVAL for none at all, otherwise errno of
   // mmap.

@@ -132,6 +132,10 @@ void describe(CLI::App& app, Words& words, DaemonOptions& options) {
   app.add_option("--log", words.log, fmt::format("how much to log: {}", kLogLevels))
       ->type_name("LEVEL");
   app.add_flag("--leave-when-idle", options.leave_when_idle, "end when the last user has left");
+  app.add_option("--ring-rest", options.ring_rest_ms,
+                 "a ring that rests this long gives its memory back (default 2000)")
+      ->type_name("MS")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--ready-fd", options.ready_fd,
                  "write a byte here once listening; the caller holds PATH.lock")
       ->type_name("N")

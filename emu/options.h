@@ -25,6 +25,7 @@ struct DaemonOptions {
   std::optional<std::vector<client::ListedService>> services;
   int ready_fd = -1;  // where our starter waits, holding the start lock; -1: started by hand
   bool leave_when_idle = false;
+  std::optional<int> ring_rest_ms;  // as Sockets::set_ring_rest()
 };
 
 // Nothing to run: what to print, and the exit status (0: help or version, to standard output; 2: a

@@ -59,9 +59,9 @@ TEST_F(OptionsTest, NothingSaidMeansAQuietDaemonInTheBackgroundAtTheUsualPlace) 
 }
 
 TEST_F(OptionsTest, EachOptionIsUnderstood) {
-  const DaemonOptions options =
-      good({"--socket", "/a/b", "--foreground", "--loop", "epoll", "--log=trace", "--vm",
-            "db,cid=5", "--vm", "bsd,flavour=freebsd", "--leave-when-idle", "--ready-fd", "0"});
+  const DaemonOptions options = good(
+      {"--socket", "/a/b", "--foreground", "--loop", "epoll", "--log=trace", "--vm", "db,cid=5",
+       "--vm", "bsd,flavour=freebsd", "--leave-when-idle", "--ready-fd", "0", "--ring-rest", "30"});
   EXPECT_EQ(options.bus.socket, "/a/b");
   EXPECT_TRUE(options.foreground);
   EXPECT_EQ(options.loop, LoopChoice::kEpoll);
@@ -71,6 +71,7 @@ TEST_F(OptionsTest, EachOptionIsUnderstood) {
   EXPECT_EQ(options.guests[1].flavour, Flavour::kFreeBsd);
   EXPECT_TRUE(options.leave_when_idle);
   EXPECT_EQ(options.ready_fd, 0);
+  EXPECT_EQ(options.ring_rest_ms, 30);
 }
 
 TEST_F(OptionsTest, VariablesSpeakWhereOptionsDoNot) {

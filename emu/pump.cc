@@ -133,10 +133,11 @@ PumpResult drain(Socket& socket, Counters& counters) {
   PumpResult result;
   for (std::size_t turn = 0; turn < kTurnBytes;) {
     Spans spans;
-    const auto batch = stream.in.gather_batch(spans, kTurnBytes);
+    ring::PipeReader::Gathered gathered;
+    const auto batch = stream.in.gather_batch(gathered, spans, kTurnBytes);
     if (!batch.ok()) return faulty();
     if (batch->bytes == 0) return at_end_of_ring(socket, result.signal);
-    stream.in.consume(batch->bytes);
+    stream.in.consume(gathered, batch->bytes);
     result.signal |= stream.in.commit();
     counters.add(Counter::kBytesDiscarded, batch->bytes);
     turn += batch->bytes;
@@ -309,7 +310,8 @@ PumpResult pump_in(Socket& socket, Counters& counters) {
   std::size_t turn = 0;
   while (socket.b_writable) {
     Spans spans;
-    const auto batch = stream.in.gather_batch(spans, kTurnBytes);
+    ring::PipeReader::Gathered gathered;
+    const auto batch = stream.in.gather_batch(gathered, spans, kTurnBytes);
     if (!batch.ok()) return faulty();
     if (batch->bytes == 0) return at_end_of_ring(socket, result.signal);
     if (turn >= kTurnBytes) {
@@ -319,7 +321,7 @@ PumpResult pump_in(Socket& socket, Counters& counters) {
     const Delivery delivery = give_to_program(socket, as_iovec(spans), batch->span_count);
     if (delivery.refused) break;
     VMBUS_FAULT(kPumpInGiven);
-    stream.in.consume(delivery.taken);
+    stream.in.consume(gathered, delivery.taken);
     // Linux' hv_sock gives room back only when it has emptied the ring.
     if (socket.obeys("credit=gradual")) result.signal |= stream.in.commit();
     VMBUS_FAULT(kPumpInConsumed);

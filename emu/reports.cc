@@ -133,7 +133,7 @@ void describe_socket(const Socket& socket, control::SocketReport::Socket* report
   }
   report->set_pid(socket.pid);
   report->set_program(socket.program);
-  report->set_profile(socket.profile.text);
+  report->set_profile(socket.profile->text);
   report->set_paused(Sockets::stands_still(socket));
   const bool direct = socket.lane != nullptr;
   report->set_bytes_sent(socket.bytes_sent + (direct ? socket.lane->bytes_out() : 0));

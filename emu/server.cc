@@ -69,6 +69,9 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::create(const DaemonOp
     if (!added) return tl::unexpected(added.error());
     (*added)->permanent = !options.leave_when_idle;
   }
+  if (options.ring_rest_ms) {
+    server->sockets_.set_ring_rest(std::chrono::milliseconds(*options.ring_rest_ms));
+  }
   if (options.services) {
     ServiceRegistry& services = server->sockets_.host().services();
     services.establish();

@@ -22,9 +22,10 @@ bool commit_by_credit(Socket& socket) {
 
 bool step_over_packet(ring::PipeReader& reader) {
   OnePacket spans;
-  const auto packet = reader.gather_batch(spans, ring::kMaxPipePayloadBytes, 1);
+  ring::PipeReader::Gathered gathered;
+  const auto packet = reader.gather_batch(gathered, spans, ring::kMaxPipePayloadBytes, 1);
   if (!packet.ok() || packet->bytes == 0) return false;
-  reader.consume(packet->bytes);
+  reader.consume(gathered, packet->bytes);
   return true;
 }
 
@@ -42,7 +43,8 @@ PumpResult show_packet(Socket& socket, Counters& counters) {
   }
   if (!socket.b_writable) return {};
   OnePacket spans;
-  const auto packet = in.gather_batch(spans, ring::kMaxPipePayloadBytes, 1);
+  ring::PipeReader::Gathered gathered;
+  const auto packet = in.gather_batch(gathered, spans, ring::kMaxPipePayloadBytes, 1);
   if (!packet.ok()) return {.fault = true};
   if (packet->bytes == 0) return at_end_of_ring(socket, false);
   // Before its bytes can be read.
@@ -52,7 +54,7 @@ PumpResult show_packet(Socket& socket, Counters& counters) {
   const std::size_t shown = give_to_program(socket, pieces.data(), packet->span_count).taken;
   if (shown != packet->bytes) {
     lane.hide_packet();
-    in.consume(shown);  // the carrier has no room for all of it
+    in.consume(gathered, shown);  // the carrier has no room for all of it
   }
   socket.reader_turn = kFirstReaderTurn;
   socket.bytes_received += shown;

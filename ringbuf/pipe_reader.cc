@@ -38,8 +38,8 @@ Result<PipePacket, RingError> PipeReader::packet_at(std::uint32_t skip_bytes) co
   return stream_packet_at(ring_, skip_bytes);
 }
 
-Result<Batch, RingError> PipeReader::gather_batch(std::span<Span> spans, std::size_t max_bytes,
-                                                  std::size_t max_packets) {
+Result<Batch, RingError> PipeReader::gather_batch(Gathered& gathered, std::span<Span> spans,
+                                                  std::size_t max_bytes, std::size_t max_packets) {
   first_ = 0;
   count_ = 0;
   fin_bytes_ = 0;
@@ -63,7 +63,7 @@ Result<Batch, RingError> PipeReader::gather_batch(std::span<Span> spans, std::si
     const std::uint32_t left = packet->data_bytes - taken;
     const auto wanted =
         static_cast<std::uint32_t>(std::min<std::size_t>(left, max_bytes - batch.bytes));
-    gathered_[count_++] = *packet;
+    gathered[count_++] = {packet->data_index, packet->data_bytes, packet->total_bytes};
     skip += packet->total_bytes;
     if (add_spans(memory().split(memory().advance(packet->data_index, taken), wanted), spans,
                   batch) < left) {
@@ -73,13 +73,13 @@ Result<Batch, RingError> PipeReader::gather_batch(std::span<Span> spans, std::si
   return batch;
 }
 
-void PipeReader::consume(std::size_t bytes) {
+void PipeReader::consume(const Gathered& gathered, std::size_t bytes) {
   while (bytes != 0) {
     assert(first_ < count_);
-    const PipePacket& packet = gathered_[first_];
+    const GatheredPacket& packet = gathered[first_];
     const std::uint32_t left = packet.data_bytes - taken_;
     if (bytes < left) {
-      head_ = packet;
+      head_ = {packet.data_index, packet.data_bytes, packet.total_bytes};
       taken_ += static_cast<std::uint32_t>(bytes);
       return;
     }
@@ -100,8 +100,9 @@ void PipeReader::consume_fin() {
 Result<std::size_t, RingError> PipeReader::read(std::span<std::byte> to) {
   std::size_t done = 0;
   std::array<Span, 16> spans;
+  Gathered gathered;
   while (done < to.size()) {
-    const auto batch = gather_batch(spans, to.size() - done);
+    const auto batch = gather_batch(gathered, spans, to.size() - done);
     // A bad packet stays bad: the next read reports it.
     if (!batch && done == 0) return Failure{batch.error()};
     if (!batch || batch->bytes == 0) break;
@@ -109,7 +110,7 @@ Result<std::size_t, RingError> PipeReader::read(std::span<std::byte> to) {
       std::memcpy(to.data() + done, span.data, span.size);
       done += span.size;
     }
-    consume(batch->bytes);
+    consume(gathered, batch->bytes);
   }
   return done;
 }

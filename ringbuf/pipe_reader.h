@@ -25,11 +25,22 @@
 
 namespace vmbus::ring {
 
+// One packet of a batch, as it was when it was checked.
+struct GatheredPacket {
+  std::uint32_t data_index;
+  std::uint32_t data_bytes;
+  std::uint32_t total_bytes;
+};
+
 class PipeReader {
  public:
   // Enough for 256 KiB in packets of 1 KiB. One packet takes one span, or two where the ring wraps.
   static constexpr std::size_t kMaxBatchPackets = 256;
   static constexpr std::size_t kMaxBatchSpans = kMaxBatchPackets + 1;
+
+  // What a batch was gathered from. The caller's, who needs it for no longer than the batch: a daemon
+  // has thousands of readers. Left uninitialised.
+  using Gathered = std::array<GatheredPacket, kMaxBatchPackets>;
 
   PipeReader() = default;
   static Result<PipeReader, RingError> open(const RingMemory& memory, ReaderOptions options = {});
@@ -39,13 +50,15 @@ class PipeReader {
   // Where this reader stands.
   ReadPosition position() const { return {ring_.index(), taken_}; }
 
-  // Lays spans over unconsumed data. 0 bytes (with a span to fill): nothing is there, unless
+  // Lays spans over unconsumed data, and notes in `gathered` where it is. 0 bytes (with a span to fill): nothing is there, unless
   // at_fin() or ended(). Gathering again starts at the same byte and may find more.
   // REQUIRES: max_packets <= kMaxBatchPackets.
-  Result<Batch, RingError> gather_batch(std::span<Span> spans, std::size_t max_bytes,
+  Result<Batch, RingError> gather_batch(Gathered& gathered, std::span<Span> spans,
+                                        std::size_t max_bytes,
                                         std::size_t max_packets = kMaxBatchPackets);
-  // Steps over the first `bytes` of the last gathered batch.  REQUIRES: it had that many left.
-  void consume(std::size_t bytes);
+  // Steps over the first `bytes` of the last gathered batch.  REQUIRES: it had that many left, and
+  // `gathered` is what gather_batch() filled.
+  void consume(const Gathered& gathered, std::size_t bytes);
 
   // True when all data is consumed and the last gather_batch() saw the stream's end behind it.
   bool at_fin() const { return fin_bytes_ != 0 && first_ == count_; }
@@ -79,7 +92,6 @@ class PipeReader {
   bool ended_ = false;
   std::uint16_t first_ = 0;  // gathered packets not consumed yet: [first_, count_)
   std::uint16_t count_ = 0;
-  std::array<PipePacket, kMaxBatchPackets> gathered_;  // as they were when they were checked
 };
 
 }  // namespace vmbus::ring

@@ -70,6 +70,7 @@ class PipeReaderTest : public ::testing::Test {
   PipeWriter writer_;
   PipeReader reader_;
   std::array<Span, PipeReader::kMaxBatchSpans> spans_;
+  PipeReader::Gathered gathered_{};
 };
 
 // Row 52: nothing, then three bytes
@@ -181,7 +182,7 @@ TEST_F(PipeReaderTest, PartialReadKeepsItsPlaceWhenThePeerRewritesThePacket) {
 
 TEST_F(PipeReaderTest, GathersOneSpanAPacket) {
   send(testing::pattern(5000), 2048);
-  const auto batch = reader_.gather_batch(spans_, 100000);
+  const auto batch = reader_.gather_batch(gathered_, spans_, 100000);
   ASSERT_TRUE(batch.ok());
   EXPECT_EQ(batch->span_count, 3U);
   EXPECT_EQ(batch->bytes, 5000U);
@@ -192,37 +193,37 @@ TEST_F(PipeReaderTest, GathersOneSpanAPacket) {
 TEST_F(PipeReaderTest, GathersAWrappedPacketInTwoSpans) {
   open_at(kSize - 512);
   send(testing::pattern(1000));
-  const auto batch = reader_.gather_batch(spans_, 100000);
+  const auto batch = reader_.gather_batch(gathered_, spans_, 100000);
   EXPECT_EQ(batch->span_count, 2U);
   EXPECT_EQ(content(std::span(spans_).first(2)), testing::pattern(1000));
-  const auto one_span = reader_.gather_batch(std::span(spans_).first(1), 100000);
+  const auto one_span = reader_.gather_batch(gathered_, std::span(spans_).first(1), 100000);
   EXPECT_EQ(one_span->bytes, 512U - kPipePayloadOffset);
 }
 
 TEST_F(PipeReaderTest, GatheringAgainStartsAtTheSameByte) {
   send(testing::pattern(50));
-  EXPECT_EQ(reader_.gather_batch(spans_, 1000)->bytes, 50U);
+  EXPECT_EQ(reader_.gather_batch(gathered_, spans_, 1000)->bytes, 50U);
   send(testing::pattern(20, 1));
-  EXPECT_EQ(reader_.gather_batch(spans_, 1000)->bytes, 70U);
+  EXPECT_EQ(reader_.gather_batch(gathered_, spans_, 1000)->bytes, 70U);
 }
 
 TEST_F(PipeReaderTest, GathersNoMoreThanWanted) {
   send(testing::pattern(300), 100);
-  const auto batch = reader_.gather_batch(spans_, 150);
+  const auto batch = reader_.gather_batch(gathered_, spans_, 150);
   EXPECT_EQ(batch->bytes, 150U);
   EXPECT_EQ(batch->span_count, 2U);
 }
 
 TEST_F(PipeReaderTest, ConsumesInPieces) {
   send(testing::pattern(300), 100);
-  static_cast<void>(reader_.gather_batch(spans_, 1000));
-  reader_.consume(30);
-  reader_.consume(80);
+  static_cast<void>(reader_.gather_batch(gathered_, spans_, 1000));
+  reader_.consume(gathered_, 30);
+  reader_.consume(gathered_, 80);
   static_cast<void>(reader_.commit());
   EXPECT_EQ(read_index(), pipe_packet_bytes(100));
-  const auto batch = reader_.gather_batch(spans_, 1000);
+  const auto batch = reader_.gather_batch(gathered_, spans_, 1000);
   EXPECT_EQ(content(std::span(spans_).first(batch->span_count)), after(110, testing::pattern(300)));
-  reader_.consume(190);
+  reader_.consume(gathered_, 190);
   static_cast<void>(reader_.commit());
   EXPECT_EQ(read_index(), 3 * pipe_packet_bytes(100));
 }
@@ -234,9 +235,9 @@ TEST_F(PipeReaderTest, ManyPacketsComeInSeveralBatches) {
   ASSERT_EQ(*writer.write(testing::pattern(1000), 1), 1000U);
   ASSERT_TRUE(writer.write_fin().ok());
   static_cast<void>(writer.commit());
-  const auto first = reader.gather_batch(spans_, 100000);
+  const auto first = reader.gather_batch(gathered_, spans_, 100000);
   EXPECT_EQ(first->bytes, PipeReader::kMaxBatchPackets);
-  reader.consume(first->bytes);
+  reader.consume(gathered_, first->bytes);
   EXPECT_FALSE(reader.at_fin());
   Bytes rest(1000);
   EXPECT_EQ(*reader.read(rest), 1000 - PipeReader::kMaxBatchPackets);
@@ -246,11 +247,11 @@ TEST_F(PipeReaderTest, ManyPacketsComeInSeveralBatches) {
 TEST_F(PipeReaderTest, FinIsSeenTogetherWithTheDataBeforeIt) {
   send(testing::pattern(10));
   send_fin();
-  EXPECT_EQ(reader_.gather_batch(spans_, 10)->bytes, 10U);
+  EXPECT_EQ(reader_.gather_batch(gathered_, spans_, 10)->bytes, 10U);
   EXPECT_FALSE(reader_.at_fin());
-  reader_.consume(9);
+  reader_.consume(gathered_, 9);
   EXPECT_FALSE(reader_.at_fin());
-  reader_.consume(1);
+  reader_.consume(gathered_, 1);
   EXPECT_TRUE(reader_.at_fin());
 }
 
@@ -268,13 +269,13 @@ TEST_F(PipeReaderTest, ErrorIsReportedAfterTheDataBeforeIt) {
     open_at(0);
     send(testing::pattern(10));
     send_raw(bad.packet, bad.pipe);
-    const auto batch = reader_.gather_batch(spans_, 1000);
+    const auto batch = reader_.gather_batch(gathered_, spans_, 1000);
     ASSERT_TRUE(batch.ok());
     EXPECT_EQ(batch->bytes, 10U);
     EXPECT_EQ(reader_.readable_bytes(), 10U);
-    reader_.consume(10);
+    reader_.consume(gathered_, 10);
     EXPECT_FALSE(reader_.at_fin());
-    EXPECT_EQ(error_of(reader_.gather_batch(spans_, 1000)), bad.error);
+    EXPECT_EQ(error_of(reader_.gather_batch(gathered_, spans_, 1000)), bad.error);
     Bytes buffer(8);
     EXPECT_EQ(error_of(reader_.read(buffer)), bad.error);
   }
@@ -290,7 +291,8 @@ TEST_F(PipeReaderTest, ReadDeliversGoodDataBeforeItReportsAnError) {
 
 TEST_F(PipeReaderTest, BadWriteIndexIsReportedAtOnce) {
   ring_.memory().write_index().store_relaxed(kSize);
-  EXPECT_EQ(error_of(reader_.gather_batch(spans_, 1000)), RingError::kWriteIndexOutOfRange);
+  EXPECT_EQ(error_of(reader_.gather_batch(gathered_, spans_, 1000)),
+            RingError::kWriteIndexOutOfRange);
   EXPECT_EQ(reader_.readable_bytes(), 0U);
 }
 
@@ -315,7 +317,7 @@ TEST_F(PipeReaderTest, GathersNoMorePacketsThanAskedFor) {
   for (int i = 0; i < 3; ++i) send(testing::pattern(100, static_cast<std::size_t>(i)));
   send_fin();
   for (const std::size_t packets : {0U, 1U, 2U, 3U, 4U}) {
-    const auto batch = reader_.gather_batch(spans_, 10000, packets);
+    const auto batch = reader_.gather_batch(gathered_, spans_, 10000, packets);
     ASSERT_TRUE(batch.ok());
     EXPECT_EQ(batch->bytes, 100 * std::min<std::size_t>(packets, 3)) << packets;
     EXPECT_EQ(batch->span_count, std::min<std::size_t>(packets, 3)) << packets;
@@ -326,11 +328,11 @@ TEST_F(PipeReaderTest, OnePacketThatWrapsTakesTwoSpans) {
   open_at(kSize - kPipePayloadOffset - 40);
   send(testing::pattern(100, 1));
   send(testing::pattern(100, 2));
-  const auto batch = reader_.gather_batch(std::span(spans_).first(2), 10000, 1);
+  const auto batch = reader_.gather_batch(gathered_, std::span(spans_).first(2), 10000, 1);
   ASSERT_TRUE(batch.ok());
   EXPECT_EQ(batch->span_count, 2U);
   EXPECT_EQ(content(std::span(spans_).first(2)), testing::pattern(100, 1));
-  reader_.consume(batch->bytes);
+  reader_.consume(gathered_, batch->bytes);
   EXPECT_EQ(read(200), testing::pattern(100, 2));
 }
 
@@ -338,19 +340,19 @@ TEST_F(PipeReaderTest, OnePacketThatWrapsTakesTwoSpans) {
 TEST_F(PipeReaderTest, ABatchOfOnePacketDoesNotLookBehindIt) {
   send(testing::pattern(10));
   send_fin();
-  ASSERT_EQ(reader_.gather_batch(spans_, 10000, 1)->bytes, 10U);
-  reader_.consume(10);
+  ASSERT_EQ(reader_.gather_batch(gathered_, spans_, 10000, 1)->bytes, 10U);
+  reader_.consume(gathered_, 10);
   EXPECT_FALSE(reader_.at_fin());
-  ASSERT_EQ(reader_.gather_batch(spans_, 10000, 1)->bytes, 0U);
+  ASSERT_EQ(reader_.gather_batch(gathered_, spans_, 10000, 1)->bytes, 0U);
   EXPECT_TRUE(reader_.at_fin());
 }
 
 TEST_F(PipeReaderTest, ABatchOfOnePacketGoesOnInAHalfReadOne) {
   send(testing::pattern(100));
   send(testing::pattern(50, 1));
-  ASSERT_EQ(reader_.gather_batch(spans_, 10000, 1)->bytes, 100U);
-  reader_.consume(30);
-  const auto batch = reader_.gather_batch(spans_, 10000, 1);
+  ASSERT_EQ(reader_.gather_batch(gathered_, spans_, 10000, 1)->bytes, 100U);
+  reader_.consume(gathered_, 30);
+  const auto batch = reader_.gather_batch(gathered_, spans_, 10000, 1);
   EXPECT_EQ(batch->bytes, 70U);
   EXPECT_EQ(content(std::span(spans_).first(batch->span_count)), after(30, testing::pattern(100)));
 }

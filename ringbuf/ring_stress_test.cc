@@ -297,15 +297,16 @@ bool receive_stream(const Lane& lane, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   PipeReader reader = *PipeReader::open(lane.memory);
   std::array<Span, 8> spans;
+  PipeReader::Gathered packets{};
   for (std::uint64_t received = 0;;) {
-    const auto batch = reader.gather_batch(spans, pick(random, 1, 60'000));
+    const auto batch = reader.gather_batch(packets, spans, pick(random, 1, 60'000));
     if (!batch) return false;
     for (const Span& span : std::span(spans).first(batch->span_count)) {
       for (std::size_t i = 0; i < span.size; ++i) {
         if (span.data[i] != stream_byte(received++)) return false;
       }
     }
-    reader.consume(batch->bytes);
+    reader.consume(packets, batch->bytes);
     if (reader.commit()) lane.writer_bell.ring();
     if (batch->bytes != 0) continue;
     if (reader.at_fin()) return received == kStreamBytes;

@@ -1,6 +1,7 @@
 #include "emu/control/gpadl.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "emu/protocol/gpa_range.h"
 
@@ -9,10 +10,36 @@ namespace vmbus::emu {
 using enum ProtocolError;
 
 Gpadl::Gpadl(std::uint16_t range_buffer_bytes, std::uint16_t range_count)
-    : words_(range_buffer_bytes / sizeof(std::uint64_t)), range_count_(range_count) {}
+    : words_(range_buffer_bytes / sizeof(std::uint64_t)),
+      word_count_(words_.size()),
+      range_count_(range_count) {}
 
 void Gpadl::append(std::span<const std::byte> tail) {
   received_ += proto::copy_words(tail, std::span(words_).subspan(received_));
+}
+
+std::vector<std::uint64_t> Gpadl::words() const {
+  if (runs_.empty()) return words_;
+  std::vector<std::uint64_t> words;
+  words.reserve(word_count_);
+  for (const Run& run : runs_) {
+    for (std::uint64_t i = 0; i < run.count; ++i) words.push_back(run.first + i);
+  }
+  return words;
+}
+
+void Gpadl::pack() {
+  std::vector<Run> runs;
+  for (const std::uint64_t word : words_) {
+    if (runs.empty() || word != runs.back().first + runs.back().count) {
+      runs.push_back({.first = word, .count = 0});
+    }
+    ++runs.back().count;
+  }
+  if (runs.size() * sizeof(Run) >= words_.size() * sizeof(std::uint64_t)) return;
+  runs.shrink_to_fit();
+  runs_ = std::move(runs);
+  words_ = std::vector<std::uint64_t>();  // an empty list would keep the memory
 }
 
 bool Gpadl::ranges_valid(std::uint64_t memory_pages) const {
@@ -60,6 +87,7 @@ Checked<GpadlTable::Progress> GpadlTable::check_progress(Map::iterator gpadl) {
   }
   incomplete_.erase(gpadl->first.second);
   gpadl->second.set_state(Gpadl::State::kAccepted);
+  gpadl->second.pack();
   return Progress::kCreated;
 }
 
@@ -99,7 +127,7 @@ void GpadlTable::remove(Map::iterator gpadl) {
   const auto& [relid, id] = gpadl->first;
   const auto incomplete = incomplete_.find(id);
   if (incomplete != incomplete_.end() && incomplete->second == relid) incomplete_.erase(incomplete);
-  words_ -= gpadl->second.words().size() + kWordsOfBookkeeping;
+  words_ -= gpadl->second.word_count() + kWordsOfBookkeeping;
   gpadls_.erase(gpadl);
 }
 

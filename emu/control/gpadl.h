@@ -37,18 +37,28 @@ class Gpadl {
 
   // Takes what is missing from the front of `tail`; the rest is surplus. REQUIRES: incomplete.
   void append(std::span<const std::byte> tail);
-  bool has_all_words() const { return received_ == words_.size(); }
+  bool has_all_words() const { return received_ == word_count_; }
   // Are the ranges well formed, and inside a memory of that many pages?
   bool ranges_valid(std::uint64_t memory_pages) const;
 
-  std::span<const std::uint64_t> words() const { return words_; }
+  std::vector<std::uint64_t> words() const;
+  std::size_t word_count() const { return word_count_; }
+  // Keeps the words as runs of consecutive numbers where that is shorter. REQUIRES: none is to come.
+  void pack();
   std::uint16_t range_count() const { return range_count_; }
   State state() const { return state_; }
   void set_state(State state) { state_ = state; }
 
  private:
-  std::vector<std::uint64_t>
-      words_;  // the whole range buffer; words from received_ on are still to come
+  struct Run {
+    std::uint64_t first;
+    std::uint64_t count;
+  };
+
+  // The whole range buffer; words from received_ on are still to come. Empty once it is packed.
+  std::vector<std::uint64_t> words_;
+  std::vector<Run> runs_;
+  std::size_t word_count_;
   std::size_t received_ = 0;
   std::uint16_t range_count_;
   State state_ = State::kIncomplete;

@@ -12,7 +12,10 @@ using enum ProtocolError;
 }  // namespace
 
 GuestChannel::GuestChannel(const proto::OfferChannel& offer, bool has_driver)
-    : offer_(offer),
+    : offer_{.interface_id = offer.interface_id,
+             .instance_id = offer.instance_id,
+             .relid = offer.relid,
+             .connection_id = offer.connection_id},
       state_(has_driver ? State::kOffered : State::kDropped),
       dropped_(!has_driver) {}
 

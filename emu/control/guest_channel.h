@@ -69,6 +69,14 @@ class GuestChannel {
     proto::EventFlag flag{};
   };
 
+  // What is still needed of an OFFER_CHANNEL.
+  struct Offer {
+    proto::Guid interface_id{};
+    proto::Guid instance_id{};
+    proto::Relid relid{};
+    proto::ConnectionId connection_id{};
+  };
+
   // `has_driver`: false for a device that nobody here drives; it is dropped at once.
   GuestChannel(const proto::OfferChannel& offer, bool has_driver);
 
@@ -86,7 +94,7 @@ class GuestChannel {
   Checked<void> on_rescind(const GuestOutput& out);
 
   State state() const { return state_; }
-  const proto::OfferChannel& offer() const { return offer_; }
+  const Offer& offer() const { return offer_; }
   proto::Relid relid() const { return offer_.relid; }
   // Set while the pages are in use.
   const std::optional<Rings>& rings() const { return rings_; }
@@ -98,7 +106,7 @@ class GuestChannel {
   void free_rings(const GuestOutput& out);
   void release(const GuestOutput& out);
 
-  proto::OfferChannel offer_;
+  Offer offer_;
   State state_;
   std::optional<Rings> rings_;
   bool dropped_;  // the driver has let go: it hears no more

@@ -210,7 +210,7 @@ void GuestHalf::on(const proto::OfferChannel& message, GuestEffects& effects) {
   }
   refused_.erase(message.relid);
   const auto same_device = [&](const auto& entry) {
-    const proto::OfferChannel& other = entry.second.offer();
+    const GuestChannel::Offer& other = entry.second.offer();
     return other.interface_id == message.interface_id && other.instance_id == message.instance_id;
   };
   if (message.subchannel_index == 0 && std::ranges::any_of(channels_, same_device)) {

@@ -1,6 +1,10 @@
 // HostHalf: GPADLs.
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <span>
+#include <vector>
+
 #include "emu/control/host_half.h"
 #include "tests/support/test_guest.h"
 
@@ -237,6 +241,29 @@ TEST_F(HostGpadl, FailsTheOpenWhenItIsNoPairOfRings) {
   fails(3, 4);
   fails(3, 1);  // a control page without data
   fails(4, 2);  // no such GPADL
+}
+
+// ---- what is kept of one --------------------------------------------------------------------------
+
+// Consecutive or not, in any order, the same word again, and past the largest number.
+TEST(PackedGpadl, HasTheWordsItWasGiven) {
+  const std::vector<std::uint64_t> head{0x3000};
+  std::vector<std::uint64_t> consecutive(head);
+  for (std::uint64_t pfn = 70; pfn < 199; ++pfn) consecutive.push_back(pfn);
+  for (const auto& words : {consecutive,
+                            {0x3000, 7, 8, 9, 100, 101, 4, 4, 4, 5, UINT64_MAX, 0, 1},
+                            {0x3000, 9, 8, 7},
+                            head,
+                            {}}) {
+    Gpadl gpadl(static_cast<std::uint16_t>(words.size() * sizeof(std::uint64_t)), 1);
+    gpadl.append(std::as_bytes(std::span(words)));
+    ASSERT_TRUE(gpadl.has_all_words());
+    EXPECT_EQ(gpadl.words(), words);
+    gpadl.pack();
+    EXPECT_EQ(gpadl.words(), words);
+    EXPECT_EQ(gpadl.word_count(), words.size());
+    EXPECT_TRUE(gpadl.has_all_words());
+  }
 }
 
 }  // namespace

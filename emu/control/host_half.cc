@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "emu/event_flags.h"
 #include "emu/protocol/gpa_range.h"
@@ -165,9 +167,10 @@ void HostHalf::start_open(Channel& channel, HostEffects& effects) {
                                    .to_guest = to_guest,
                                    .flag = request.to_guest});
   const Gpadl& gpadl = *gpadls_.find_accepted(channel.relid(), request.ring_gpadl);
-  const std::span<const std::uint64_t> pfns = gpadl.words().subspan(1);
+  std::vector<std::uint64_t> words = gpadl.words();
+  words.erase(words.begin());  // the range's head; its page numbers follow
   effects.push_back(OpenDevice{.relid = channel.relid(),
-                               .pfns = {pfns.begin(), pfns.end()},
+                               .pfns = std::move(words),
                                .guest_to_host_pages = request.downstream_page_offset});
 }
 

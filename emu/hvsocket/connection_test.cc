@@ -427,7 +427,7 @@ TEST_P(Connection, IsRefusedByItsOwnResultAlone) {
   const proto::Guid service = waiting.state().attempt->service;
   const auto refused = static_cast<std::int32_t>(proto::kStatusConnectionRefused.value);
   GuestDriver& driver = bus.guest().driver();
-  waiting.state().profile = Profile{};
+  waiting.state().profile = std::make_shared<const Profile>();
   driver.on_tl_connect_result(bus.guest().bus(), endpoint, proto::service_id_of(proto::Port{1}),
                               refused);
   driver.on_tl_connect_result(bus.guest().bus(), proto::service_id_of(proto::Port{1}), service,

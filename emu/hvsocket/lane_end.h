@@ -61,6 +61,13 @@ class LaneEnd {
   // or the daemon.
   // After FIN it closes the gate.
   void end_out(const Stream& stream, bool keeps, const std::function<bool()>& carrier_is_empty);
+  // The out gate for a moment, without a turn: nobody writes meanwhile. Then let_go_of_out(). Never kFault.
+  Turn hold_out(const IsClient& is_client) const {
+    return take(shared_->out_gate, out_closed_, is_client);
+  }
+  void let_go_of_out() const {
+    if (!out_closed_) give(shared_->out_gate);
+  }
   // Unaccounted bytes came through the carrier: from now on senders look there themselves.
   void mark_raw() const;
   bool expects_sends() const { return !sends().none(); }

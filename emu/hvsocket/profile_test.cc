@@ -41,8 +41,8 @@ class ProfileRules : public testing::Test {
 };
 
 TEST_F(ProfileRules, AreThoseOfTheCallOrAnError) {
-  EXPECT_EQ(socket("guest", "strict", "peek=on").state().profile.text, "strict+peek=on");
-  EXPECT_EQ(socket("guest", "virtio").state().profile.text, "virtio");
+  EXPECT_EQ(socket("guest", "strict", "peek=on").state().profile->text, "strict+peek=on");
+  EXPECT_EQ(socket("guest", "virtio").state().profile->text, "virtio");
   for (const auto& [profile, quirks] : {std::pair{"odd", ""}, std::pair{"strict", "peek=odd"}}) {
     const auto born = bus.requests().create({.family = proto::kFamilyVsock,
                                              .type = SOCK_STREAM,
@@ -65,8 +65,8 @@ TEST_F(ProfileRules, OfAGuestDoNotHoldOnTheHost) {
 TEST_F(ProfileRules, OfAnAcceptedSocketAreItsListeners) {
   TestSocket server = listener(socket("guest", "strict"), vsock(kAnyCid, 7000));
   auto [host, guest] = bus.connect_pair(socket("host", "virtio"), server, vsock(3, 7000));
-  EXPECT_EQ(guest.state().profile.text, "strict");
-  EXPECT_EQ(host.state().profile.text, "virtio");
+  EXPECT_EQ(guest.state().profile->text, "strict");
+  EXPECT_EQ(host.state().profile->text, "virtio");
 }
 
 TEST_F(ProfileRules, TellTheShimWhatItDecides) {

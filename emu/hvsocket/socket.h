@@ -40,6 +40,8 @@ struct Profile {
   std::string text = "default";  // as `vmbus ps` shows it
   proto::QuirkValues quirks = proto::kDefaultQuirks;
 };
+// Many sockets', who mostly have the same. Never null.
+using SharedProfile = std::shared_ptr<const Profile>;
 
 inline constexpr std::uint32_t kStoredZeroCopy = 16;  // a bit of SocketOptions::stored
 
@@ -111,7 +113,7 @@ struct Socket {
   proto::AddressKind kind = proto::AddressKind::kVsock;
   std::uint8_t type = 0;
   std::string partition;  // "auto", "host" or a guest's name
-  Profile profile;
+  SharedProfile profile;
   std::uint32_t protocol = 0;  // as socket() was asked
   bool works_rings = false;    // its program does, with hooks: mode ring
 
@@ -166,11 +168,11 @@ struct Socket {
   std::uint32_t quirk(proto::Quirk row) const {
     const proto::QuirkScope scope = proto::row_of(row).scope;
     const auto other = home == Home::kHost ? proto::QuirkScope::kGuest : proto::QuirkScope::kHost;
-    return (scope == other ? proto::kDefaultQuirks : profile.quirks)[row];
+    return (scope == other ? proto::kDefaultQuirks : profile->quirks)[row];
   }
   bool obeys(proto::Setting setting) const { return quirk(setting.quirk) == setting.value; }
   // Is the socket's Linux older than this one?
-  bool before(proto::Setting vintage) const { return profile.quirks.before(vintage); }
+  bool before(proto::Setting vintage) const { return profile->quirks.before(vintage); }
   bool reaches_itself() const { return obeys("loopback=on") && !before("vintage=5.6"); }
   // What a connect says that nobody answers. Inside one partition Windows knows a refusal, AF_VSOCK
   // a reset; across the bus the quirk table says it.

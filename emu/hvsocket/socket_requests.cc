@@ -62,9 +62,19 @@ bool forgets_peer(const Socket& socket, int a) {
 
 }  // namespace
 
+// The last one that was made, if it is that.
+SharedProfile SocketRequests::find_profile(const CreateCall& call) {
+  auto profile = make_profile(call.profile, call.quirks);
+  if (!profile) return nullptr;
+  if (last_profile_ == nullptr || last_profile_->text != profile->text) {
+    last_profile_ = std::make_shared<const Profile>(std::move(*profile));
+  }
+  return last_profile_;
+}
+
 tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) {
-  const auto profile = make_profile(call.profile, call.quirks);
-  if (!profile) return tl::unexpected(EINVAL);
+  const SharedProfile profile = find_profile(call);
+  if (profile == nullptr) return tl::unexpected(EINVAL);
   if (call.type == SOCK_SEQPACKET && profile->quirks.before("vintage=5.14")) {
     return tl::unexpected(ESOCKTNOSUPPORT);
   }
@@ -86,7 +96,7 @@ tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) 
   auto born = sockets_.create({.kind = kind,
                                .type = static_cast<std::uint8_t>(call.type),
                                .partition = call.partition,
-                               .profile = *profile,
+                               .profile = profile,
                                .protocol = call.protocol,
                                .pid = call.pid,
                                .program = call.program});

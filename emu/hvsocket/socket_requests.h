@@ -75,7 +75,10 @@ class SocketRequests {
   void leave_plug(Socket& socket, int a);
   Socket* stand_in_for_host(const Socket& socket, const proto::Guid& service);
 
+  SharedProfile find_profile(const CreateCall& call);  // null: there is no such profile, or setting
+
   Sockets& sockets_;
+  SharedProfile last_profile_;
 };
 
 }  // namespace vmbus::emu

@@ -359,6 +359,7 @@ void Sockets::run_pump(Socket& socket) {
     end_of_stream(socket);
   }
   if (socket.stream != nullptr) finish_stream(socket);
+  if (socket.stream != nullptr) watch_ring(socket);
   hang_up_if_sent(socket);
   if (socket.closed && socket.stream == nullptr) return release(socket);
   if (out.more || in.more) queue(socket);

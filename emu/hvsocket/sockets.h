@@ -40,12 +40,15 @@ struct SocketSpec {
   proto::AddressKind kind = proto::AddressKind::kVsock;
   std::uint8_t type = 0;
   std::string partition = "auto";
-  Profile profile;
+  SharedProfile profile;
   std::uint32_t protocol = 0;
   std::uint32_t pid = 0;
   std::string program;
   bool works_rings = false;
 };
+
+// Long enough that a connection in use does not pay for it, short enough that one at rest costs little.
+inline constexpr std::chrono::milliseconds kRingRest{2000};
 
 class Sockets {
  public:
@@ -171,6 +174,10 @@ class Sockets {
   // A client that may work rings has gone.
   void client_gone();
 
+  // A ring that nothing moves in gives its free pages back after this long, and half as much again at
+  // the most (idle_rings.cc).
+  void set_ring_rest(std::chrono::milliseconds rest);
+
   // Called when the number of sockets may have fallen to zero.
   void set_on_idle(std::function<void()> on_idle) { on_idle_ = std::move(on_idle); }
 
@@ -197,6 +204,10 @@ class Sockets {
   void wait_for_reader(Socket& socket);
   void watch_lane(const Socket& socket);
   void look_at_watched();
+  void watch_ring(Socket& socket);
+  void look_at_rings();
+  void look_at_rings_in(std::chrono::milliseconds delay);
+  bool give_pages_back(Socket& socket, std::uint64_t mark);
   void settle_credit(Socket& socket);
   void wait_for_credit(Socket& socket);
   void show_held_bytes(Socket& socket);
@@ -226,6 +237,10 @@ class Sockets {
   IsClient is_client_ = [](std::uint32_t) { return false; };
   std::uint32_t last_lane_generation_ = 0;
   std::vector<std::uint64_t> watched_;  // cookies; each with a lane that a program left warm
+  std::vector<std::uint64_t>
+      used_rings_;  // cookies; each reads a ring that may have pages to give back
+  std::chrono::milliseconds ring_rest_ = kRingRest;
+  TimerId ring_look_{};  // the next one; while there are any
   std::function<void()> on_idle_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "emu/hvsocket/loopback_rings.h"
 #include "emu/partition.h"
+#include "emu/ring_rest.h"
 #include "ringbuf/pipe_reader.h"
 #include "ringbuf/pipe_writer.h"
 
@@ -32,6 +33,8 @@ class Stream {
   proto::Relid relid() const { return relid_; }  // 0: loopback
   const std::shared_ptr<LoopbackRings>& pair() const { return pair_; }
   std::size_t end() const { return end_; }
+  // Where its rings are, unless a GPADL's pages are scattered.
+  GuestMemory& memory() const { return pair_ != nullptr ? pair_->memory() : bus_->memory(); }
   std::uint64_t loopback_peer() const { return pair_->sockets[1 - end_]; }
 
   ring::PipeWriter out;
@@ -39,6 +42,8 @@ class Stream {
   bool fin_sent = false;
   bool peer_closed =
       false;  // the peer writes no more, whether or not it said so: after the ring, end of file
+  RingRest in_rest;              // of the ring that this end reads (idle_rings.cc)
+  bool in_rest_watched = false;  // its end is among those that are looked at
   std::uint64_t signals_sent = 0;
   std::uint64_t signals_received = 0;
 

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 KIB = 1024
+DENTRY_BYTES = 192  # the name that comes with an inode
 
 
 def fields(path):
@@ -18,25 +19,43 @@ def fields(path):
 
 
 def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    # Since Linux 6.2. Listing them makes the kernel keep an inode and a name of each, almost 1 KiB.
+    return os.stat(f"/proc/{pid}/fd").st_size or len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def shared_memory(pids):
-    """Bytes of all memory files that are open anywhere in these processes, each file once."""
+def memory_files(pids):
+    """Paths of all memory files that are open anywhere in these processes, each file once. To be asked
+    while they have few descriptors: see descriptors()."""
     files = {}
     for pid in pids:
         for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
             try:
                 if os.readlink(entry).startswith("/memfd:"):
                     status = entry.stat()
-                    files[status.st_dev, status.st_ino] = status.st_blocks * 512
+                    files[status.st_dev, status.st_ino] = entry
             except FileNotFoundError:
                 continue  # closed meanwhile
-    return sum(files.values())
+    return list(files.values())
 
 
-def memory(pids):
-    """Bytes by kind.
+def slabs():
+    """Bytes of the kernel's slabs; but for what it remembers of entries of /proc, if we may know that: a
+    program that looks at all descriptors of all processes (a monitor, lsof) adds almost 1 KiB for each."""
+    total = fields("/proc/meminfo")["Slab"]
+    try:
+        rows = pathlib.Path("/proc/slabinfo").read_text().splitlines()
+    except PermissionError:
+        return total
+    for row in rows:
+        words = row.split()
+        if words[0] == "proc_inode_cache":
+            inodes, pages = int(words[2]), int(words[-2]) * int(words[5])
+            total -= pages * os.sysconf("SC_PAGE_SIZE") + inodes * DENTRY_BYTES
+    return total
+
+
+def memory(pids, files):
+    """Bytes by kind; `files`: what memory_files() found.
 
     kernel is the whole machine's: the sockets, and whatever else the kernel keeps meanwhile. So one
     takes differences between many connections and few, and the median of several.
@@ -44,8 +63,8 @@ def memory(pids):
     status = [fields(f"/proc/{pid}/status") for pid in pids]
     return {"private": sum(one["RssAnon"] for one in status),
             "tables": sum(one["VmPTE"] for one in status),
-            "shared": shared_memory(pids),
-            "kernel": fields("/proc/meminfo")["Slab"]}
+            "shared": sum(file.stat().st_blocks * 512 for file in files),
+            "kernel": slabs()}
 
 
 def cpu_seconds(pid):

@@ -52,7 +52,8 @@ def held_cell(_, repetitions, name):
         return values.median(repetitions, name, lambda one: get(one) / one["connections"] / 1024)
     kinds = ", ".join(f"{kind} {each(lambda one, kind=kind: one['kinds'][kind]):.1f}"
                       for kind in ("shared", "private", "tables", "kernel"))
-    return f"**{each(lambda one: one['bytes']):.1f} KiB** ({kinds})"
+    at_once = each(lambda one: one.get("bytes_at_once", one["bytes"]))
+    return f"**{each(lambda one: one['bytes']):.1f} KiB** ({kinds}); before they rest {at_once:.1f}"
 
 
 def resting_cell(_, repetitions, name):

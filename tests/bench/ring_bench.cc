@@ -107,6 +107,7 @@ void BM_batch(benchmark::State& state) {
   PipeWriter writer = *PipeWriter::open(ring.memory());
   PipeReader reader = *PipeReader::open(ring.memory());
   std::array<Span, PipeReader::kMaxBatchSpans> spans;
+  PipeReader::Gathered packets;
   for (auto _ : state) {
     std::size_t at = 0;
     const auto prepared = writer.prepare_batch(packet_payload, kBatchBytes, spans);
@@ -116,12 +117,12 @@ void BM_batch(benchmark::State& state) {
     }
     writer.finish_batch(prepared->bytes);
     benchmark::DoNotOptimize(writer.commit());
-    const auto gathered = reader.gather_batch(spans, kBatchBytes);
+    const auto gathered = reader.gather_batch(packets, spans, kBatchBytes);
     for (const Span& span : std::span(spans).first(gathered->span_count)) {
       at -= span.size;
       std::memcpy(target.data() + at, span.data, span.size);
     }
-    reader.consume(gathered->bytes);
+    reader.consume(packets, gathered->bytes);
     benchmark::DoNotOptimize(reader.commit());
     if (prepared->bytes != gathered->bytes) return state.SkipWithError("lost bytes");
     state.SetBytesProcessed(state.bytes_processed() + static_cast<std::int64_t>(gathered->bytes));

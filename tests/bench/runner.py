@@ -114,22 +114,26 @@ class Runner:
             program.wait_for_output(b'"open": 1,')
             pids = json.loads(program.output)["pids"]
             pids += [self._daemon_pid] * transport.on_bus
-            few = self._look_at(pids)
+            time.sleep(self._arguments.settle)
+            files = outside.memory_files(pids)
+            few = self._look_at(pids, files)
             program.write(b"\n")
             program.wait_for_output(b'"open": %d,' % case["connections"])
+            at_once = self._look_at(pids, files)
             time.sleep(self._arguments.settle)
             idle = self._idle(pids)
-            many = self._look_at(pids)
+            many = self._look_at(pids, files)
             program.check()
         more = case["connections"] - 1
         kinds = {kind: many[0][kind] - few[0][kind] for kind in few[0]}
         return {"connections": more, "kinds": kinds, "bytes": sum(kinds.values()),
+                "bytes_at_once": sum(at_once[0].values()) - sum(few[0].values()),
                 "descriptors": [(after - before) / more for before, after in zip(few[1], many[1])],
                 "idle": idle}
 
     @staticmethod
-    def _look_at(pids):
-        return outside.memory(pids), [outside.descriptors(pid) for pid in pids]
+    def _look_at(pids, files):
+        return outside.memory(pids, files), [outside.descriptors(pid) for pid in pids]
 
     def _idle(self, pids):
         """CPU time of each process for each second that nothing happens."""

@@ -201,7 +201,8 @@ class RingActions {
   }
 
   void read_batch(std::uint32_t size) {
-    const auto batch = pipe_reader_.gather_batch(std::span(spans_).first(size % 40), size >> 4);
+    const auto batch =
+        pipe_reader_.gather_batch(gathered_, std::span(spans_).first(size % 40), size >> 4);
     if (!batch) return settle(pipe_reader_, batch);
     std::size_t bytes = 0;
     for (const Span& span : std::span(spans_).first(batch->span_count)) {
@@ -209,7 +210,7 @@ class RingActions {
       bytes += span.size;
     }
     require(bytes == batch->bytes && bytes <= size >> 4 && bytes < memory_.data_bytes());
-    pipe_reader_.consume(bytes == 0 ? 0 : size % (bytes + 1));
+    pipe_reader_.consume(gathered_, bytes == 0 ? 0 : size % (bytes + 1));
     if (pipe_reader_.at_fin()) pipe_reader_.consume_fin();
     static_cast<void>(pipe_reader_.commit());
     if (pipe_reader_.ended()) return reopen(pipe_reader_);
@@ -286,6 +287,7 @@ class RingActions {
   std::byte* begin_;
   std::vector<std::byte> buffer_;
   std::array<Span, 40> spans_{};
+  PipeReader::Gathered gathered_{};
   ReadPosition position_;
   RingWriter writer_;
   RingReader reader_;
