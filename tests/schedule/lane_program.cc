@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "shim/direct_whole.h"
 #include "shim/real.h"
 #include "shim/user_ranges.h"
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "emu/hvsocket/endpoint_image.h"
+#include "shim/asked_ends.h"
 #include "shim/real.h"
 
 namespace vmbus::test {
@@ -85,6 +86,7 @@ LaneWorld::LaneWorld(const LaneOptions& options) : options_(options), scheduler_
   bus_.sockets().loop().watch(pair[1], EPOLLIN, [this](std::uint32_t) { answer_bell(); });
   bus_.sockets().set_is_client([](std::uint32_t client) { return client <= kMostClients; });
   bus_.settle();
+  shim::t_polls = options.polls;  // the fibers are one thread
   ring::g_schedule_hooks = this;
 }
 

@@ -111,20 +111,12 @@ std::int64_t spin_limit() { return 30'000; }
 int pauses() asm("__wrap__ZN5vmbus4shim20pauses_between_looksEv");
 int pauses() { return 1; }
 
-// shim::note_cpu(): all run on whatever it is.
-void note_cpu(proto::Lane& lane) asm("__wrap__ZN5vmbus4shim8note_cpuERNS_5proto4LaneE");
-void note_cpu(proto::Lane&) {}
-
 // shim::is_spin_worth_it()
 bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane) asm(
     "__wrap__ZN5vmbus4shim16is_spin_worth_itERKNS_5proto8LaneAreaEj");
 bool is_spin_worth_it(const proto::LaneArea&, std::uint32_t) {
   return LaneWorld::current()->options().spins;
 }
-
-// shim::thread_polls()
-bool thread_polls() asm("__wrap__ZN5vmbus4shim12thread_pollsEv");
-bool thread_polls() { return LaneWorld::current()->options().polls; }
 
 // shim::ring_daemon()
 void ring_daemon(shim::FdEntry entry) asm("__wrap__ZN5vmbus4shim11ring_daemonENS0_7FdEntryE");

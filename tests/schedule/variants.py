@@ -55,10 +55,10 @@ VARIANTS = {
         Edit(SEND, "  if (*has_room) return Slept::kWoken;\n", ""),)),
     # ---- the watch
     "warm_and_unwatched": Variant("AReceiverLeavesWarmAndComesBackLate", (
-        Edit(RECEIVE, "  if ((in_flags.load_relaxed() & proto::kLaneWatched) == 0) {\n", "  if (false) {\n"),)),
+        Edit(RECEIVE, "  SharedCell(lane_->in_flags).fetch_or(proto::kLaneWatched);\n  VMBUS_FAULT(kReceiveWatched);\n"
+             "  return true;\n", "  return false;\n"),)),
     "watched_and_unrung": Variant("AReceiverLeavesWarmAndComesBackLate", (
-        Edit(RECEIVE, "    VMBUS_FAULT(kReceiveWatched);\n    turn->needs_look = true;\n",
-             "    static_cast<void>(turn);\n"),)),
+        Edit(RECEIVE, "  VMBUS_FAULT(kReceiveWatched);\n  return true;\n", "  return false;\n"),)),
     # ---- order
     "ring_before_carrier": Variant("AReceiverTurnsToPolling", (
         Edit(RECEIVE, "  if ((in_flags.load_relaxed() & kAskCarrier) == 0) return 0;\n",
