@@ -29,6 +29,9 @@
 
 namespace vmbus::shim {
 
+// Flags of a lane that send a receiver to the carrier first.
+inline constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
+
 // Outside of every result. Nothing was moved: the call goes on in the kernel; or, nothing is there, and
 // the call may wait in any way.
 inline constexpr long kThroughCarrier = -5001;

@@ -7,13 +7,8 @@
 #include "shim/spin.h"
 
 namespace vmbus::shim {
-namespace {
 
 using ring::SharedCell;
-
-constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
-
-}  // namespace
 
 bool DirectEnd::has_stirred() const {
   return in_.write_index().load_acquire() != proto::load_position(*lane_).index ||

@@ -18,7 +18,6 @@ namespace {
 using ring::SharedCell;
 
 constexpr int kLooks = 1000;
-constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
 
 std::uint32_t used_bytes(const ring::RingMemory& ring) {
   const auto indices = ring::load_indices(ring);

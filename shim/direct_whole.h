@@ -60,7 +60,6 @@ VMBUS_SHORT bool DirectEnd::leave(std::uint32_t index) const {
 }
 
 VMBUS_SHORT long DirectEnd::receive_whole(void* buffer, std::size_t bytes) const {
-  constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
   if (in_.read_index().load_relaxed() == in_.write_index().load_relaxed() || drains_ ||
       handles_signals() || !knows_range(buffer, bytes, Access::kWrite)) {
     return 0;
