@@ -1,5 +1,8 @@
 #include "shim/asked_ends.h"
 
+#include "shim/sandbox.h"
+#include "shim/socket.h"
+
 namespace vmbus::shim {
 namespace {
 
@@ -7,15 +10,27 @@ constexpr unsigned kAnswersOfRings = 32;
 
 constinit thread_local unsigned t_answers_of_rings = 0;
 
+// What is known may be out of date: then it is found out anew, or the place is given up.
+bool begin_use(KnownEnd& known) {
+  if (known.is_used || known.fd < 0) return false;
+  if (known.begin_use(known.fd)) return true;
+  const int fd = known.fd;
+  if (Socket::hint(fd).learn() && known.begin_use(fd)) return true;
+  if (!known.is_used) known.fd = -1;
+  return false;
+}
+
 }  // namespace
 
 constinit thread_local bool t_polls = false;
+
+bool may_look_at_rings() { return t_known_places != 0 && !is_sandboxed(); }
 
 AskedEnds::AskedEnds(KnownPlaces asked) {
   t_polls = true;
   for (KnownPlaces left = t_known_places; left != 0; left &= left - 1) {
     KnownEnd& known = t_known_ends[static_cast<unsigned>(__builtin_ctz(left))];
-    if (!known.begin_use(known.fd)) continue;
+    if (!begin_use(known)) continue;
     const bool is_asked = (asked & left & -left) != 0 && known.receives;
     known.end.set_polled(is_asked);
     if (is_asked) {

@@ -23,6 +23,8 @@ inline bool thread_polls() { return t_polls; }
 // A bit for each place of t_known_ends.
 using KnownPlaces = std::uint32_t;
 static_assert(kKnownEnds <= 32);
+// Is there a ring to look at, and may this process make the calls that looking takes?
+bool may_look_at_rings();
 constexpr KnownPlaces place_bit(int fd) { return KnownPlaces{1} << known_place(fd); }
 
 // What this thread knows, for as long as the wait lasts. All other lanes that it knows are made cold.

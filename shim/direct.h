@@ -105,6 +105,10 @@ class DirectEnd {
   News news() const;
   // May news() have changed since it said kNone? Loads alone.
   bool has_stirred() const;
+  // The carrier has, or had, something to say.
+  bool asks_carrier() const {
+    return (ring::SharedCell(lane_->in_flags).load_seq_cst() & kAskCarrier) != 0;
+  }
   bool is_spin_worth_it() const;
   // Before a spin: the peer need not signal.
   void warm() const;

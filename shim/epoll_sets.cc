@@ -1,5 +1,7 @@
 #include "shim/epoll_sets.h"
 
+#include <fcntl.h>
+
 #include <array>
 #include <atomic>
 #include <bit>
@@ -184,12 +186,27 @@ void share_all_epolls() {
   for (int fd = 0; fd < end; ++fd) share(g_sets[static_cast<unsigned>(fd)]);
 }
 
+void share_inherited_epolls() {
+  const int end = g_sets_end.load(std::memory_order_relaxed);
+  for (int fd = 0; fd < end; ++fd) {
+    Set* set = known_set(fd);
+    if (set == nullptr) continue;
+    const long flags = real::call(SYS_fcntl, fd, F_GETFD);
+    if (flags < 0 || (flags & FD_CLOEXEC) == 0) share(*set);
+  }
+}
+
 long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event) {
   Set* set = known_set(epoll_fd);
+  if (set != nullptr &&
+      !owns_memory()) {  // a vfork child: the set is its parent's, as is this memory
+    share(*set);
+    set = nullptr;
+  }
   const FdEntry entry = set != nullptr ? fd_table().find(fd) : FdEntry{};
-  const bool concerns_us = entry.is_carrier() && owns_memory();
-  const long result = concerns_us ? control_ours(epoll_fd, operation, fd, event, entry)
-                                  : real::call(SYS_epoll_ctl, epoll_fd, operation, fd, event);
+  const long result = entry.is_carrier()
+                          ? control_ours(epoll_fd, operation, fd, event, entry)
+                          : real::call(SYS_epoll_ctl, epoll_fd, operation, fd, event);
   if (result == 0 && set != nullptr) count_member(*set, operation);
   return result;
 }
@@ -222,13 +239,13 @@ WatchedEnds watched_ends(int epoll_fd) {
   return ends;
 }
 
-epoll_event input_event(int epoll_fd, int fd) {
+InputEvent input_event(int epoll_fd, int fd) {
   const Set* set = known_set(epoll_fd);
   Registration* registration = at(g_registrations, fd);
   if (set == nullptr || registration == nullptr) return {};
   const Seen seen = read(*registration);
   if (seen.set != name_of(epoll_fd, *set)) return {};
-  return {seen.event.events & kInput, seen.event.data};
+  return {{seen.event.events & kInput, seen.event.data}, (seen.event.events & kKnownToKernel) != 0};
 }
 
 // SYNC(epoll.sleepers): stored before the version is looked at; pairs with wake_waiter().

@@ -29,6 +29,8 @@ void forget_epoll(int epoll_fd);
 void forget_epolls(unsigned first, unsigned last);
 void share_epoll(int fd);
 void share_all_epolls();
+// Those that a program keeps which is about to take this one's place, or a child's.
+void share_inherited_epolls();
 
 // epoll_ctl() itself. What the kernel said.
 long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event);
@@ -41,8 +43,12 @@ struct WatchedEnds {
 };
 // Of sockets that this thread has read lately. None: leave all to the kernel.
 WatchedEnds watched_ends(int epoll_fd);
-// Of `fd`, one of them.
-epoll_event input_event(int epoll_fd, int fd);
+// What the program wants to be told when `fd`, one of them, has input. Empty: nothing any more.
+struct InputEvent {
+  epoll_event event{};
+  bool asks_kernel = false;  // it asks for output, too
+};
+InputEvent input_event(int epoll_fd, int fd);
 
 // This thread is about to sleep on `sleepers`: whoever changes the set wakes it. False: somebody has since
 // watched_ends().

@@ -61,7 +61,7 @@ TEST_F(EpollSets, KnowWhatIsAskedForInputAndItsData) {
   EXPECT_EQ(control(EPOLL_CTL_ADD, ours(), EPOLLIN | EPOLLRDHUP), 0);
   EXPECT_TRUE(watches());
   EXPECT_EQ(others(), 0U);
-  const epoll_event event = input_event(instance_, ours());
+  const epoll_event event = input_event(instance_, ours()).event;
   EXPECT_EQ(event.events, static_cast<std::uint32_t>(EPOLLIN));
   EXPECT_EQ(event.data.u64, 42U);
 }
@@ -72,7 +72,7 @@ TEST_F(EpollSets, LeaveToTheKernelWhatRingsDoNotKnow) {
         std::uint32_t{EPOLLOUT}, std::uint32_t{0}}) {
     ASSERT_EQ(control(EPOLL_CTL_ADD, ours(), events), 0);
     EXPECT_FALSE(watches()) << events;
-    EXPECT_EQ(input_event(instance_, ours()).events, 0U);
+    EXPECT_EQ(input_event(instance_, ours()).event.events, 0U);
     ASSERT_EQ(control(EPOLL_CTL_DEL, ours(), 0), 0);
   }
   ASSERT_EQ(control(EPOLL_CTL_ADD, ours(), EPOLLIN | EPOLLOUT), 0);
@@ -125,7 +125,7 @@ TEST_F(EpollSets, KnowAnInstanceByMoreThanItsNumber) {
   EXPECT_FALSE(watches());
   note_epoll(instance_);
   EXPECT_FALSE(watches());
-  EXPECT_EQ(input_event(instance_, ours()).events, 0U);
+  EXPECT_EQ(input_event(instance_, ours()).event.events, 0U);
   EXPECT_EQ(others(), 0U);
 }
 

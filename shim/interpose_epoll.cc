@@ -48,7 +48,7 @@ class EpollCall {
 
   KnownPlaces places() {
     watched_ = watched_ends(epoll_fd_);
-    if (watched_.places == 0) return 0;
+    if (watched_.places == 0 || !may_look_at_rings()) return 0;
     const auto most = static_cast<size_t>(std::clamp(room_, 0, static_cast<int>(kKnownEnds)));
     const bool may_look = most > 0 && TimeLimit::is_legal(limit_spec_) &&
                           may_touch(events_, most * sizeof *events_, Access::kWrite);
@@ -80,10 +80,15 @@ class EpollCall {
   }
 
   long report(const AskedEnds& ends, long found) {
+    const long by_kernel = found;
     for (KnownPlaces left = ends.readable(); left != 0; left &= left - 1) {
-      const int fd = t_known_ends[static_cast<unsigned>(__builtin_ctz(left))].fd;
-      const epoll_event event = input_event(epoll_fd_, fd);
-      if (event.events != 0) found = add(event, found);
+      const KnownEnd& known = t_known_ends[static_cast<unsigned>(__builtin_ctz(left))];
+      const InputEvent input = input_event(epoll_fd_, known.fd);
+      if (input.event.events == 0) continue;
+      // The kernel speaks of it only if its carrier has something to say, or for what else is asked.
+      const bool may_be_told = input.asks_kernel || known.end.asks_carrier();
+      if (may_be_told && join(input.event, by_kernel)) continue;
+      if (found < room_) events_[found++] = input.event;
     }
     return found;
   }
@@ -107,16 +112,14 @@ class EpollCall {
                           kKernelSignalSetBytes);
   }
 
-  // To what the kernel said of the same descriptor, or behind it.
-  long add(const epoll_event& event, long found) {
-    for (long i = 0; i < found; ++i) {
+  // To what the kernel said of the same descriptor, as far as its data tells.
+  bool join(const epoll_event& event, long by_kernel) {
+    for (long i = 0; i < by_kernel; ++i) {
       if (events_[i].data.u64 != event.data.u64) continue;
       events_[i].events |= event.events;
-      return found;
+      return true;
     }
-    if (found == room_) return found;
-    events_[found] = event;
-    return found + 1;
+    return false;
   }
 
   int epoll_fd_;

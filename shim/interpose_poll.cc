@@ -39,7 +39,7 @@ class PollCall {
   KnownPlaces places() {
     KnownPlaces places = 0;
     others_ = 0;
-    const bool may_look = t_known_places != 0 && count_ <= kMostAsked &&
+    const bool may_look = may_look_at_rings() && count_ <= kMostAsked &&
                           TimeLimit::is_legal(limit_spec_) &&
                           may_touch(asked_, count_ * sizeof *asked_, Access::kWrite);
     for (nfds_t i = 0; may_look && i < count_; ++i) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "shim/epoll_sets.h"
 #include "shim/interpose.h"
 #include "shim/raw_writers.h"
 
@@ -33,10 +34,16 @@ using Popen = FILE*(const char*, const char*);
 constinit System* g_system = nullptr;
 constinit Popen* g_popen = nullptr;
 
+// Somebody else will have this process's descriptors.
+void lend_to_a_program() {
+  expect_raw_writers();
+  share_inherited_epolls();
+}
+
 }  // namespace
 
 int execve(const char* path, char* const* arguments, char* const* variables) noexcept {
-  expect_raw_writers();
+  lend_to_a_program();
   return real::answer_int(real::call(SYS_execve, path, arguments, variables));
 }
 
@@ -46,7 +53,7 @@ int execv(const char* path, char* const* arguments) noexcept {
 
 int execveat(int directory, const char* path, char* const* arguments, char* const* variables,
              int flags) noexcept {
-  expect_raw_writers();
+  lend_to_a_program();
   return real::answer_int(real::call(SYS_execveat, directory, path, arguments, variables, flags));
 }
 
@@ -58,23 +65,23 @@ int fexecve(int fd, char* const* arguments, char* const* variables) noexcept {
 int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                 const posix_spawnattr_t* attributes, char* const* arguments,
                 char* const* variables) {
-  expect_raw_writers();
+  lend_to_a_program();
   return next("posix_spawn", g_spawn)(pid, path, actions, attributes, arguments, variables);
 }
 
 int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                  const posix_spawnattr_t* attributes, char* const* arguments,
                  char* const* variables) {
-  expect_raw_writers();
+  lend_to_a_program();
   return next("posix_spawnp", g_spawnp)(pid, file, actions, attributes, arguments, variables);
 }
 
 int system(const char* command) {
-  expect_raw_writers();
+  lend_to_a_program();
   return next("system", g_system)(command);
 }
 
 FILE* popen(const char* command, const char* mode) {
-  expect_raw_writers();
+  lend_to_a_program();
   return next("popen", g_popen)(command, mode);
 }

@@ -33,7 +33,7 @@ class SelectCall {
         limit_(TimeLimit::of(limit)) {}
 
   KnownPlaces places() {
-    if (t_known_places == 0 || !may_look()) return 0;
+    if (!may_look_at_rings() || !may_look()) return 0;
     restore();
     KnownPlaces places = 0;
     for (KnownPlaces left = t_known_places; left != 0; left &= left - 1) {
@@ -79,7 +79,8 @@ class SelectCall {
   // Keeps what is asked, the first time.
   bool may_look() {
     if (is_kept_) return true;
-    if (count_ <= 0 || count_ > FD_SETSIZE || sets_[0] == nullptr ||
+    const bool is_shared = sets_[0] == sets_[1] || sets_[0] == sets_[2];  // one answer upon another
+    if (count_ <= 0 || count_ > FD_SETSIZE || sets_[0] == nullptr || is_shared ||
         !TimeLimit::is_legal(limit_spec_)) {
       return false;
     }

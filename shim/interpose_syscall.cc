@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shim/device.h"
+#include "shim/epoll_sets.h"
 #include "shim/interpose.h"
 #include "shim/sandbox.h"
 #include "shim/signals.h"
@@ -162,6 +163,14 @@ long dispatch_send(long number, const Words& w) {
   }
 }
 
+// No handler of libc's runs.
+bool is_fork(long number) {
+#ifdef SYS_fork
+  if (number == SYS_fork || number == SYS_vfork) return true;
+#endif
+  return number == SYS_clone || number == SYS_clone3;
+}
+
 long dispatch(long number, const Words& words) {
   long result = dispatch_always(number, words);
   if (result != kNotTaken || !fd_table().find(words.integer(0)).is_ours()) return result;
@@ -182,6 +191,7 @@ long syscall(long number, ...) noexcept {
   const long result = dispatch(number, words);
   if (result != kNotTaken) return result;
   if (number == SYS_rt_sigaction) note_handler();
+  if (is_fork(number)) share_all_epolls();
   const bool filter =
       number == SYS_seccomp || (number == SYS_prctl && words.word[0] == PR_SET_SECCOMP);
   if (filter) fd_table().settle();  // a filter may forbid to look later

@@ -86,6 +86,8 @@ class Socket {
   long after_receive(long result, int flags);
   // Around the kernel's copying: bytes in the ring come to the carrier, sends are counted.
   void bring_to_carrier();
+  // Finds out anew what this thread knows of its ring. False: it has none to work.
+  bool learn() const;
   void begin_carrier_send();
   void end_carrier_send();
   long after_send(long result, int flags);

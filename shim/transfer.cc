@@ -94,6 +94,10 @@ void Socket::bring_to_carrier() {
   if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.cool();
 }
 
+bool Socket::learn() const {
+  return entry_.is_carrier() && static_cast<bool>(DirectEnd::of(fd_, entry_, endpoint_));
+}
+
 // Around the kernel's receives where one packet is shown at a time.
 void Socket::settle_shown() {
   if ((endpoint_.quirks & proto::kQuirkRoomOfRing) == 0) return;

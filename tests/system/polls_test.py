@@ -7,9 +7,11 @@ A thread looks at the rings of sockets that it has waited for and read before, s
 import ctypes
 import errno
 import os
+import platform
 import select
 import signal
 import socket
+import subprocess
 import threading
 import time
 import unittest
@@ -59,6 +61,11 @@ class Select:
 WAYS = (Epoll, Poll, Select)
 
 
+class EpollEvent(ctypes.Structure):
+    _pack_ = 1 if platform.machine() == "x86_64" else 0
+    _fields_ = [("events", ctypes.c_uint32), ("data", ctypes.c_uint64)]
+
+
 class Pollfd(ctypes.Structure):
     _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
 
@@ -79,6 +86,13 @@ class Dual(unittest.TestCase):
         yield "unix", *(inside.closing(self, sock) for sock in socket.socketpair())
         yield "bus", *inside.connection(self)
         yield "bus, other side", *inside.connection(self, "host")
+
+    def pairs_like(self, sock):
+        """Of the family of `sock`: another (one end, the other)."""
+        if sock.family == socket.AF_UNIX:
+            yield tuple(inside.closing(self, end) for end in socket.socketpair())
+        else:
+            yield inside.connection(self)
 
     def check(self, scenario, ways=WAYS):
         """`scenario(wait class, one, other)` comes to the same on each pair."""
@@ -242,7 +256,12 @@ class Sets(Dual):
                 poller.unregister(one)
                 os._exit(0)
             os.waitpid(child, 0)
-        for change in (by_duplicate, by_passing, by_child):
+
+        def by_program(poller, one):
+            fds = poller.fileno(), one.fileno()
+            code = "import select, sys; select.epoll.fromfd(int(sys.argv[1])).unregister(int(sys.argv[2]))"
+            subprocess.run([support.PYTHON, "-c", code, *map(str, fds)], pass_fds=fds, check=True)
+        for change in (by_duplicate, by_passing, by_child, by_program):
             with self.subTest(change.__name__):
                 self.check(self.scenario_of(change), [Epoll])
 
@@ -292,6 +311,21 @@ class Sets(Dual):
                 events = wait.poller.poll(support.LIMIT, 1)
                 seen |= {"pipe" if events[0][0] == reads else "socket"}
             return sorted(seen), len(events)
+        self.check(scenario, [Epoll])
+
+    def test_two_with_the_same_data_are_two(self):
+        def scenario(_way, one, other):
+            second, peer = next(self.pairs_like(one))
+            instance = select.epoll()
+            for sock, far in ((one, other), (second, peer)):
+                warm(Poll(sock), sock, far)
+                event = EpollEvent(select.EPOLLIN, 42)
+                self.assertEqual(LIBC.epoll_ctl(instance.fileno(), 1, sock.fileno(), ctypes.byref(event)), 0)
+                far.sendall(b"x")
+                Poll(sock)()
+            events = (EpollEvent * 4)()
+            found = LIBC.epoll_wait(instance.fileno(), events, 4, 1000 * support.LIMIT)
+            return [(event.events, event.data) for event in events[:found]]
         self.check(scenario, [Epoll])
 
     def test_an_instance_within_another(self):

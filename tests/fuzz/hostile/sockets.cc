@@ -10,6 +10,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 namespace vmbus::hostile {
 namespace {
@@ -35,6 +38,14 @@ void fail(int status, std::string_view what) {
                std::strerror(errno));
   std::fflush(stderr);
   ::_exit(status);
+}
+
+void report_calls() {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string call;
+    std::getline(std::ifstream(task.path() / "syscall"), call);
+    std::fprintf(stderr, "thread %s: call %s\n", task.path().filename().c_str(), call.c_str());
+  }
 }
 
 bool is_told_to_end(std::chrono::milliseconds wait) {

@@ -18,6 +18,9 @@ inline constexpr int kExitWrong = 4;
 // Ends the program at once, whatever its threads do.
 [[noreturn]] void fail(int status, std::string_view what);
 
+// On standard error: which system call each thread of this program is in, as proc(5) tells it.
+void report_calls();
+
 // End of file on standard input: the test wants the role to come to its end. Waits as long as said.
 bool is_told_to_end(std::chrono::milliseconds wait);
 

@@ -75,6 +75,7 @@ class Talk {
     if (changed_.wait_until(lock, end_, both)) return;
     ::shutdown(fd_, SHUT_RDWR);
     if (!changed_.wait_for(lock, kAfterShutdown, both)) {
+      report_calls();
       fail(kExitHang, "a victim hangs in a call after shutdown");
     }
   }
