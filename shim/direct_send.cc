@@ -20,6 +20,7 @@ using ring::SharedCell;
 
 constexpr std::size_t kTurnBytes = 64 * 1024;  // written with the gate held once
 constexpr std::size_t kSpans = 16;
+constexpr int kLooks = 1000;
 // A send of no more waits until there is room for all of it, so that two threads' do not mix.
 constexpr std::size_t kWholeBytes = 4096;
 
@@ -34,6 +35,9 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
   real::cancellation_point();
   note_send();
   bool whole = wait != Wait::kNo && sent == 0 && from.bytes <= kWholeBytes;
+  // A liar who makes it look as if there were room, or wakes for nothing, is left to the kernel, which a signal
+  // or a shutdown ends.
+  int vain_looks = 0;
   while (sent < from.bytes) {
     long count = write_turn(from, sent, whole);
     // Plugged: the ring was full, and what the carrier has room for is not the ring's.
@@ -43,7 +47,9 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
       continue;
     }
     if (count > 0) sent += static_cast<std::size_t>(count);
+    if (count > 0) vain_looks = 0;
     if (count > 0) continue;
+    if (++vain_looks == kLooks) return {sent, count == 0, Slept::kNever};
     const Slept slept = count == 0 ? wait_for_room(wait, sent > 0) : Slept::kNever;
     if (slept != Slept::kWoken) return {sent, count == 0, slept};
   }
@@ -75,9 +81,12 @@ Slept DirectEnd::sleep_for_room(bool restarts) {
   // What the daemon had asked for is forgotten, and there is room: nobody else tells it.
   InTurn turn;
   turn.needs_look = has_room && *has_room && SharedCell(lane_->room_wanted).load_seq_cst() != 0;
+  // There may be room, and the carrier still plugged: the daemon takes the plug away, and wakes.
+  const bool is_plugged = heeds_room_ && sends().only_kept();
+  turn.needs_look |= is_plugged;
   give(held, turn);
   if (!has_room) return Slept::kNever;  // the next turn reports it
-  if (*has_room) return Slept::kWoken;
+  if (*has_room && !is_plugged) return Slept::kWoken;
   const Slept slept = sleep_on_lane(lane_->out_sleepers, generation_,
                                     {heeds_room_ ? kReaderSleepNs : kWriterSleepNs, restarts});
   const bool moves = out_.read_index().load_relaxed() != seen;
