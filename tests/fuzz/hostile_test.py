@@ -152,6 +152,9 @@ class Pestered(support.BusTest):
             with self.subTest(spin_us=spin):
                 self.assertEqual(self.run_role("receive-pestered", VMBUS_SPIN_US=spin), b"interrupted\n")
 
+    def test_a_signal_ends_a_strict_send_that_a_liar_shows_a_plug(self):
+        self.assertEqual(self.run_role("send-pestered", **STRICT), b"interrupted\n")
+
     def test_what_somebody_read_before_he_died_is_given_back(self):
         self.assertEqual(self.run_role("receive-ahead"), b"given back\n")
 

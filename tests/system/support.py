@@ -289,7 +289,7 @@ class Bus:
         try:
             wait_until(as_before, limit=limit)
         except AssertionError:
-            self.test.assertEqual(after, before)
+            self.test.assertEqual(after, before, self.sockets())
         probe = self.python("import socket, sys; s = socket.socket(socket.AF_VSOCK);"
                             "print('here', flush=True); sys.stdin.read()")
         probe.wait_for_output(b"here")

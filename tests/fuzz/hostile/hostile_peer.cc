@@ -27,7 +27,8 @@ int usage() {
       "usage: hostile_peer serve-honestly PORT | dial-honestly CID PORT SEED\n"
       "                    serve-as-victim PORT SEED | dial-as-victim CID PORT SEED\n"
       "                    attack CID PORT SEED\n"
-      "                    receive-pestered CID PORT | receive-ahead CID PORT\n",
+      "                    receive-pestered CID PORT | send-pestered CID PORT |\n"
+      "                    receive-ahead CID PORT\n",
       stderr);
   return 1;
 }
@@ -55,6 +56,8 @@ int main(int argc, char** argv) {
     attack(word(0), word(1), numbers[2]);
   } else if (is("receive-pestered", 2)) {
     receive_pestered(word(0), word(1));
+  } else if (is("send-pestered", 2)) {
+    send_pestered(word(0), word(1));
   } else if (is("receive-ahead", 2)) {
     receive_ahead(word(0), word(1));
   } else {

@@ -89,6 +89,20 @@ void receive_pestered(std::uint32_t cid, std::uint32_t port) {
   });
 }
 
+void send_pestered(std::uint32_t cid, std::uint32_t port) {
+  constexpr std::uint64_t kKept =
+      2;  // CarrierSends: the daemon keeps something back; of no connection
+  const auto pester = [](const Target& target) {
+    SharedCell(target.lane->carrier_sends).store_relaxed(kKept);
+  };
+  run_pestered(cid, port, pester, [](int fd) {
+    const char byte = 0;
+    ssize_t sent = 0;
+    while (sent >= 0) sent = ::send(fd, &byte, 1, MSG_NOSIGNAL);  // until one meets the pest
+    return sent;
+  });
+}
+
 void receive_ahead(std::uint32_t cid, std::uint32_t port) {
   const Control control;
   const int fd = dial(cid, port);
