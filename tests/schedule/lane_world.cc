@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "emu/hvsocket/endpoint_image.h"
@@ -103,8 +104,10 @@ void LaneWorld::make_end(std::size_t end) {
   spec.partition = "guest";
   spec.program = "test";
   spec.works_rings = true;
-  EXPECT_EQ(proto::apply_settings(options_.quirks, &spec.profile.quirks).kind,
+  emu::Profile profile;
+  EXPECT_EQ(proto::apply_settings(options_.quirks, &profile.quirks).kind,
             proto::SettingFault::Kind::kNone);
+  spec.profile = std::make_shared<const emu::Profile>(profile);
   auto born = bus_.sockets().create(spec);
   EXPECT_TRUE(born.has_value());
   bus_.sockets().assign_guest(*born->socket, bus_.guest());

@@ -52,7 +52,7 @@ VARIANTS = {
              "  if (socket.lane != nullptr) socket.lane->wake_sleepers();\n"
              "  if (socket.lane != nullptr) socket.lane->announce_end();\n"),)),
     "room_not_looked_for_again": Variant("AWriterSleepsUntilThereIsRoom", (
-        Edit(SEND, "  if (*has_room) return Slept::kWoken;\n", ""),)),
+        Edit(SEND, "  if (*has_room && !is_plugged) return Slept::kWoken;\n", ""),)),
     # ---- the watch
     "warm_and_unwatched": Variant("AReceiverLeavesWarmAndComesBackLate", (
         Edit(RECEIVE, "  SharedCell(lane_->in_flags).fetch_or(proto::kLaneWatched);\n  VMBUS_FAULT(kReceiveWatched);\n"
