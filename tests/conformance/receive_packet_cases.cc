@@ -20,7 +20,9 @@ void two_arrive(const Connection& connection, std::string_view first, std::strin
 
 }  // namespace
 
-VMBUS_CASE(Receive, 199, kHyperV | kNeedsRing, "a receive ends with its packet") {
+// In profile default the daemon may have brought both to the carrier before the first receive, where packets have no
+// ends (docs/limitations.md); strict shows them there one by one.
+VMBUS_CASE(Receive, 199, kStrict | kNeedsRing, "a receive ends with its packet") {
   const Connection connection = connected();
   ASSERT_EQ(connection.there.send("12345"), gives(5));
   ASSERT_EQ(connection.there.send("1234567"), gives(7));
