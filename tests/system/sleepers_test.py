@@ -72,9 +72,10 @@ SIP = LISTEN + textwrap.dedent("""
 WAIT = CONNECT + textwrap.dedent("""
     def wait(name):
         try:
-            print(name, sock.recv(100), flush=True)
+            outcome = sock.recv(100)
         except OSError as error:
-            print(name, errno.errorcode[error.errno], flush=True)
+            outcome = errno.errorcode[error.errno]
+        os.write(1, f"{name} {outcome}\n".encode())  # at once: others write, too
 """)
 TWO = textwrap.dedent("""
     child = os.fork()
