@@ -75,7 +75,7 @@ WAIT = CONNECT + textwrap.dedent("""
             outcome = sock.recv(100)
         except OSError as error:
             outcome = errno.errorcode[error.errno]
-        os.write(1, f"{name} {outcome}\n".encode())  # at once: others write, too
+        os.write(1, f"{name} {outcome}\\n".encode())  # at once: others write, too
 """)
 TWO = textwrap.dedent("""
     child = os.fork()
@@ -119,6 +119,7 @@ class Sleepers(support.BusTest):
     def wait_until_asleep(self, program, count=1):
         """`count` threads of it, or of its children, wait in a futex call on a lane."""
         def sleepers():
+            self.assertIsNone(program.process.poll(), f"{program} ended: {program.output}")
             found = 0
             for pid in self.pids_of(program):
                 for task in os.listdir(f"/proc/{pid}/task"):
