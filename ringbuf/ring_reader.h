@@ -28,14 +28,15 @@ struct ReaderOptions {
   bool require_feature_bit = false;
 };
 
+// Does the step from `before` to `after` make the room that the writer waits for?
+bool crosses_wanted_room(const RingMemory& memory, std::uint32_t before, std::uint32_t after,
+                         std::uint32_t wanted);
 // Moves read_index from `before` to `after`, which gives the room between them back. True: the writer
 // must be signalled. RingReader::commit() for whoever keeps the indices himself.
 // SYNC(ring.release): releases; pairs with RingWriter::refresh_read_index(). All our loads of the
 // freed bytes come before it; the writer may overwrite them right after.
 // SYNC(ring.space): seq_cst store, then seq_cst loads; pairs with the mirror image (pending size,
 // then index) in RingWriter::request_space().
-bool crosses_wanted_room(const RingMemory& memory, std::uint32_t before, std::uint32_t after,
-                         std::uint32_t wanted);
 [[nodiscard]] inline bool release_room(const RingMemory& memory, std::uint32_t before,
                                        std::uint32_t after) {
   memory.read_index().store_seq_cst(after);

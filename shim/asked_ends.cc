@@ -29,7 +29,7 @@ bool may_look_at_rings() { return t_known_places != 0 && !is_sandboxed(); }
 AskedEnds::AskedEnds(KnownPlaces asked) {
   t_polls = true;
   for (KnownPlaces left = t_known_places; left != 0; left &= left - 1) {
-    KnownEnd& known = t_known_ends[static_cast<unsigned>(__builtin_ctz(left))];
+    KnownEnd& known = first_known(left);
     if (!begin_use(known)) continue;
     const bool is_asked = (asked & left & -left) != 0 && known.receives;
     known.end.set_polled(is_asked);
@@ -44,7 +44,7 @@ AskedEnds::AskedEnds(KnownPlaces asked) {
 
 AskedEnds::~AskedEnds() {
   for (KnownPlaces left = places_; left != 0; left &= left - 1) {
-    t_known_ends[static_cast<unsigned>(__builtin_ctz(left))].end_use();
+    first_known(left).end_use();
   }
 }
 

@@ -26,6 +26,10 @@ static_assert(kKnownEnds <= 32);
 // Is there a ring to look at, and may this process make the calls that looking takes?
 bool may_look_at_rings();
 constexpr KnownPlaces place_bit(int fd) { return KnownPlaces{1} << known_place(fd); }
+// What is known at the lowest of them. REQUIRES: not none.
+inline KnownEnd& first_known(KnownPlaces places) {
+  return t_known_ends[static_cast<unsigned>(__builtin_ctz(places))];
+}
 
 // What this thread knows, for as long as the wait lasts. All other lanes that it knows are made cold.
 class AskedEnds {
@@ -70,9 +74,7 @@ class AskedEnds {
   static bool is_kernels_turn();
 
  private:
-  static const DirectEnd& end(KnownPlaces places) {
-    return t_known_ends[static_cast<unsigned>(__builtin_ctz(places))].end;
-  }
+  static const DirectEnd& end(KnownPlaces places) { return first_known(places).end; }
   bool is_spin_worth_it() const;
   bool has_stirred() const {
     for (KnownPlaces left = places_; left != 0; left &= left - 1) {

@@ -32,6 +32,9 @@ namespace vmbus::shim {
 // Flags of a lane that send a receiver to the carrier first.
 inline constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
 
+// So often in a row a call looks for nothing, which only a liar brings about; then it is the kernel's.
+inline constexpr int kVainLooks = 1000;
+
 // Outside of every result. Nothing was moved: the call goes on in the kernel; or, nothing is there, and
 // the call may wait in any way.
 inline constexpr long kThroughCarrier = -5001;
@@ -160,6 +163,7 @@ class DirectEnd {
 
   long receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait, InTurn* turn);
   long find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn);
+  long lie_down(ring::ReadTurn& reader, bool sleeps, InTurn* turn) const;
   News news_in_turn(InTurn* turn) const;
   Slept prepare_to_sleep() const;
   bool spin_for_data();

@@ -72,28 +72,20 @@ void DirectEnd::warm() const {
 }
 
 // kLongEnough: this thread is registered as a sleeper. kWoken: there is no reason to sleep.
-// SYNC(lane.sleepers): as in find_nothing().
 Slept DirectEnd::prepare_to_sleep() const {
   HeldGate held;
   if (!take(lane_->in_gate, &held)) return Slept::kNever;
   InTurn turn;
-  auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
-  if (!reader) {
-    report_error(lane_->in_error, &turn);
-    give(held, turn);
-    return Slept::kNever;
+  Slept ready = Slept::kWoken;
+  if (!asks_carrier()) {
+    auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
+    const long result =
+        reader ? lie_down(*reader, true, &turn) : report_error(lane_->in_error, &turn);
+    if (result != 0) ready = Slept::kNever;  // the end, or nonsense: the kernel says it
+    if (turn.sleeps) ready = Slept::kLongEnough;
   }
-  turn.wakes_writer = reader->commit();
-  SharedCell(lane_->sleepers).store_seq_cst(generation_);
-  VMBUS_FAULT(kReceiveSleeper);
-  const auto asleep = reader->prepare_to_sleep();
-  VMBUS_FAULT(kReceiveUnmasked);
-  // What the daemon says without the gate must be looked for again.
-  const bool asks_carrier = (SharedCell(lane_->in_flags).load_seq_cst() & kAskCarrier) != 0;
-  const bool sleeps = asleep.ok() && *asleep && !asks_carrier;
-  turn.wakes_sleepers = !sleeps;  // others may have registered in place of this one
   give(held, turn);
-  return sleeps ? Slept::kLongEnough : Slept::kWoken;
+  return ready;
 }
 
 }  // namespace vmbus::shim

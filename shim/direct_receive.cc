@@ -17,8 +17,6 @@ namespace {
 
 using ring::SharedCell;
 
-constexpr int kLooks = 1000;
-
 std::uint32_t used_bytes(const ring::RingMemory& ring) {
   const auto indices = ring::load_indices(ring);
   return indices ? ring::distance(indices->read_index, indices->write_index, ring.data_bytes()) : 0;
@@ -39,7 +37,7 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
   if (peeks) wait = Wait::kNo;
   // A peer that makes the ring look full and empty by turns, or wakes for nothing, is left to the kernel,
   // which a signal interrupts. Who sleeps in earnest gets there after minutes, and loses nothing.
-  for (int look = 0; look < kLooks; ++look) {
+  for (int look = 0; look < kVainLooks; ++look) {
     // Judged before the gate is taken: the kernel may have to fetch the buffers' pages.
     const std::size_t there = std::min<std::size_t>(to.bytes, used_bytes(in_));
     if (!may_touch(to, there, Access::kWrite)) {
@@ -96,8 +94,6 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
   return find_nothing(*reader, wait, turn);
 }
 
-// SYNC(lane.sleepers): stored before the last look; pairs with wake_reader() and
-// LaneEnd::wake_sleepers().
 long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
   if (wait == Wait::kSpin) {
     if (!is_spin_worth_it()) return kWouldWait;
@@ -107,9 +103,15 @@ long DirectEnd::find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn) {
     turn->spins = true;
     return 0;
   }
+  return lie_down(reader, wait == Wait::kSleep || wait == Wait::kSleepOn, turn);
+}
+
+// The next bytes are announced; if it `sleeps`, to a sleeper. 0: turn->sleeps, or turn->again.
+// SYNC(lane.sleepers): stored before the last look; pairs with wake_reader() and
+// LaneEnd::wake_sleepers().
+long DirectEnd::lie_down(ring::ReadTurn& reader, bool sleeps, InTurn* turn) const {
   // Somebody may have died between the position and read_index.
   turn->wakes_writer |= reader.commit();
-  const bool sleeps = wait == Wait::kSleep || wait == Wait::kSleepOn;
   if (sleeps) SharedCell(lane_->sleepers).store_seq_cst(generation_);
   VMBUS_FAULT(kReceiveSleeper);
   const auto asleep = reader.prepare_to_sleep();

@@ -20,7 +20,6 @@ using ring::SharedCell;
 
 constexpr std::size_t kTurnBytes = 64 * 1024;  // written with the gate held once
 constexpr std::size_t kSpans = 16;
-constexpr int kLooks = 1000;
 // A send of no more waits until there is room for all of it, so that two threads' do not mix.
 constexpr std::size_t kWholeBytes = 4096;
 
@@ -46,10 +45,12 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
       whole = false;
       continue;
     }
-    if (count > 0) sent += static_cast<std::size_t>(count);
-    if (count > 0) vain_looks = 0;
-    if (count > 0) continue;
-    if (++vain_looks == kLooks) return {sent, count == 0, Slept::kNever};
+    if (count > 0) {
+      sent += static_cast<std::size_t>(count);
+      vain_looks = 0;
+      continue;
+    }
+    if (++vain_looks == kVainLooks) return {sent, count == 0, Slept::kNever};
     const Slept slept = count == 0 ? wait_for_room(wait, sent > 0) : Slept::kNever;
     if (slept != Slept::kWoken) return {sent, count == 0, slept};
   }

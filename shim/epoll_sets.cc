@@ -225,7 +225,7 @@ WatchedEnds watched_ends(int epoll_fd) {
   ends.version = set->version.load(std::memory_order_seq_cst);
   std::uint32_t alone = 0;
   for (KnownPlaces left = t_known_places; left != 0; left &= left - 1) {
-    const KnownEnd& known = t_known_ends[static_cast<unsigned>(__builtin_ctz(left))];
+    const KnownEnd& known = first_known(left);
     Registration* registration = at(g_registrations, known.fd);
     if (registration == nullptr) continue;
     const Seen seen = read(*registration);

@@ -82,7 +82,7 @@ class EpollCall {
   long report(const AskedEnds& ends, long found) {
     const long by_kernel = found;
     for (KnownPlaces left = ends.readable(); left != 0; left &= left - 1) {
-      const KnownEnd& known = t_known_ends[static_cast<unsigned>(__builtin_ctz(left))];
+      const KnownEnd& known = first_known(left);
       const InputEvent input = input_event(epoll_fd_, known.fd);
       if (input.event.events == 0) continue;
       // The kernel speaks of it only if its carrier has something to say, or for what else is asked.

@@ -82,11 +82,8 @@ class PollCall {
  private:
   // Is there to be no wait, because an event is there that the kernel does not see?
   bool is_due() {
-    return errors_may_exist() && !is_sandboxed() &&
-           is_readable_memory(asked_, count_ * sizeof *asked_) && has_error(asked_, count_);
-  }
-  static bool is_readable_memory(const void* memory, size_t bytes) {
-    return vmbus::shim::is_readable(memory, bytes);
+    return errors_may_exist() && !is_sandboxed() && is_readable(asked_, count_ * sizeof *asked_) &&
+           has_error(asked_, count_);
   }
 
   long ask_poll(bool is_now) {

@@ -37,7 +37,7 @@ class SelectCall {
     restore();
     KnownPlaces places = 0;
     for (KnownPlaces left = t_known_places; left != 0; left &= left - 1) {
-      const int fd = t_known_ends[static_cast<unsigned>(__builtin_ctz(left))].fd;
+      const int fd = first_known(left).fd;
       if (fd >= 0 && fd < count_ && FD_ISSET(fd, &asked_[0])) places |= left & -left;
     }
     return places;
