@@ -74,7 +74,7 @@ bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) const {
   }
   if (written != ring::WholeWrite::kNo) count_sent(bytes);
   VMBUS_FAULT(kWholeSendCounted);
-  const bool signal = written == ring::WholeWrite::kYesSignal;
+  const bool signal = written == ring::WholeWrite::kYesSignal && !feed_reader();
   const bool is_given = gate.try_give(generation_, client_);
   VMBUS_FAULT(kGateGiven);
   if (signal || !is_given) finish_turn(lane_->out_gate, is_given, {.wakes_reader = signal});
@@ -142,6 +142,7 @@ long DirectEnd::write_turn(const Parts& from, std::size_t skip, bool whole) {
   InTurn turn;
   const long count =
       may_write() ? write_packets(from, skip, wanted, whole, &turn) : kThroughCarrier;
+  if (turn.wakes_reader) turn.wakes_reader = !feed_reader();
   give(held, turn);
   return count;
 }

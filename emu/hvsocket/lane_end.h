@@ -31,11 +31,13 @@ enum class Turn : std::uint8_t {
 
 class LaneEnd {
  public:
-  // Opens the gates. REQUIRES: the rings of `stream` stand in `memory`.
-  LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation, const Stream& stream);
+  // Opens the gates. `b`: of the carrier, which outlives this. REQUIRES: the rings of `stream` stand in `memory`.
+  LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation, const Stream& stream,
+          int b);
 
   GuestMemory& memory() const { return *memory_; }
   std::uint32_t index() const { return index_; }
+  std::uint32_t generation() const { return generation_; }
   void describe(proto::Endpoint& image) const;
 
   // The packet at `position` is in the carrier, too (emu/shown_packet.h). With the in gate held.
@@ -97,6 +99,7 @@ class LaneEnd {
   // Never kFault.
   Turn take(std::uint64_t& word, bool closed, const IsClient& is_client) const;
   void give(std::uint64_t& word) const;
+  void settle_feed(Stream& stream) const;
 
   GuestMemory* memory_;
   std::uint32_t index_;
@@ -104,6 +107,7 @@ class LaneEnd {
   proto::Lane* shared_;
   Pages in_;
   Pages out_;
+  int b_;
   bool in_closed_ = false;
   bool out_closed_ = false;
   bool stops_watching_ = false;

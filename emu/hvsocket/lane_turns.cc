@@ -66,7 +66,8 @@ void Sockets::open_lane(Socket& socket) {
                                place.memory->contains(stream.out.memory().base());
   if (!place.lane || !stand_in_memory) return;
   socket.lane =
-      std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_, stream);
+      std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_, stream,
+                                socket.b.get());
   place.memory->lane_directory().assign(*place.lane, socket.cookie);
 }
 
