@@ -8,7 +8,7 @@
 //
 // Who         run_daemon() starts it, before anything else is open; Sockets tell it of each end.
 // It holds    its end of the line, /dev/null, the ends that it keeps. No output of the daemon's, no lock, no
-//             listener; of its memory what there was before the bus was made. A session of its own, so that
+//             listener; of its memory what there was before the bus was made. A process group of its own, so that
 //             what ends the daemon's process group does not end it.
 // Gone        Without one, keep() says no, and no feed is handed out.
 #ifndef VMBUS_EMU_UNDERTAKER_H_

@@ -47,8 +47,7 @@ bool DirectEnd::feed_reader() const {
   const std::uint32_t asked = gate.give(feed.generation(), client_);
   VMBUS_FAULT(kGateGiven);
   if ((asked & proto::kGateAwaited) != 0) wake_awaiting(peer.in_gate);
-  if (SharedCell(peer.sleepers).load_seq_cst() != 0 &&
-      SharedCell(peer.sleepers).exchange(0) != 0) {
+  if (SharedCell(peer.sleepers).load_seq_cst() != 0 && SharedCell(peer.sleepers).exchange(0) != 0) {
     wake_from_lane(peer.sleepers);
   }
   if (turn.wakes_writer) wake_writer_of(index_);

@@ -81,9 +81,7 @@ bool is_same_connection(FdEntry one, FdEntry other) {
          one.bus == other.bus;
 }
 
-FdEntry entry_of(const FeedPlace& place) {
-  return std::bit_cast<FdEntry>(place.entry.load());
-}
+FdEntry entry_of(const FeedPlace& place) { return std::bit_cast<FdEntry>(place.entry.load()); }
 
 bool is_held_by_program(FdEntry entry) {
   bool held = false;
@@ -140,8 +138,8 @@ int move_up(int received) {
 void keep_feed(FeedPlace& place, FeedKey key, FdEntry entry, int fd, std::uint32_t generation) {
   unsigned long long cookie = 0;
   lock(place);
-  const bool fits = place.key.load() == key && place.fd.load() == 0 &&
-                    real::socket_cookie(fd, &cookie) == 0;
+  const bool fits =
+      place.key.load() == key && place.fd.load() == 0 && real::socket_cookie(fd, &cookie) == 0;
   if (fits) {
     fd_table().clear(fd);  // what a close past us may have left there
     place.generation.store(generation);

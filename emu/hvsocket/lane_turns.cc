@@ -65,9 +65,8 @@ void Sockets::open_lane(Socket& socket) {
   const bool stand_in_memory = place.memory->contains(stream.in.memory().base()) &&
                                place.memory->contains(stream.out.memory().base());
   if (!place.lane || !stand_in_memory) return;
-  socket.lane =
-      std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_, stream,
-                                socket.b.get());
+  socket.lane = std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_,
+                                          stream, socket.b.get());
   place.memory->lane_directory().assign(*place.lane, socket.cookie);
 }
 

@@ -44,6 +44,8 @@ SITUATIONS = {
     "handlers": (SMALL, (700, "signals", COLD), (4096, "signals", COLD)),
     "large": (LARGE, (200_000, "calm", RING), (100_000, "calm", RING)),
     "slow reader": (LARGE, (200_000, "calm", COLD), (3000, "signals", COLD)),
+    "polls unseen": (SMALL, (64, "calm", RING), (4096, "raw", RING)),
+    "polls unseen, handlers": (SMALL, (700, "signals", RING), (4096, "raw", RING)),
     "polls": (LARGE, (50_000, "poll", RING), (50_000, "poll", RING)),
     "polls, slow reader": (LARGE, (200_000, "poll", COLD), (3000, "signals", COLD)),
     "reader without rings": (LARGE, (50_000, "calm", RING), (50_000, "calm", PUMP)),
@@ -206,7 +208,7 @@ class Holders(Programs):
     """Two processes take turns at one socket, and one dies in its call: the other one goes on."""
 
     SHARED = ("small", "small without spinning", "handlers", "large", "slow reader",
-              "polls, slow reader", "strict rings", "reader without rings")
+              "polls unseen", "polls, slow reader", "strict rings", "reader without rings")
 
     def run_senders(self, situation, fault):
         sender, receiver = self.start_pair(situation, fault, "send", shared="send")
