@@ -39,6 +39,7 @@ bool needs_descriptor(Request::BodyCase body) {
     case Request::kIdentify:
     case Request::kMapMemory:
     case Request::kLinger:
+    case Request::kFeed:
       return true;
     case Request::BODY_NOT_SET:
     case Request::kHello:

@@ -57,8 +57,11 @@ std::size_t take_from_program(Socket& socket, Spans& spans, const ring::Batch& b
     return 0;
   }
   if (socket.carries_records()) return take_record(socket) ? move_outbox(socket, spans, batch) : 0;
-  const ssize_t length =
-      ::readv(socket.b.get(), as_iovec(spans), static_cast<int>(batch.span_count));
+  // Not by readv(): a program that has a copy of B may have made the file one that waits.
+  msghdr message{};
+  message.msg_iov = as_iovec(spans);
+  message.msg_iovlen = batch.span_count;
+  const ssize_t length = ::recvmsg(socket.b.get(), &message, MSG_DONTWAIT);
   if (length > 0) return static_cast<std::size_t>(length);
   if (length < 0 && errno == EINTR) return 0;
   if (length < 0 && errno == EAGAIN) {
@@ -90,7 +93,7 @@ PumpResult discard(Socket& socket, Counters& counters) {
   if (socket.outbox_is_last) socket.b_ended = true;
   std::size_t turn = 0;
   while (!nothing_to_take(socket) && turn < kTurnBytes) {
-    const ssize_t length = ::recv(socket.b.get(), scrap.data(), scrap.size(), 0);
+    const ssize_t length = ::recv(socket.b.get(), scrap.data(), scrap.size(), MSG_DONTWAIT);
     if (length > 0) {
       counters.add(Counter::kBytesDiscarded, static_cast<std::uint64_t>(length));
       socket.bytes_discarded += static_cast<std::uint64_t>(length);

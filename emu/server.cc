@@ -168,7 +168,8 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::kTakeError:
     case Body::kIdentify:
     case Body::kMapMemory:
-    case Body::kLinger: {
+    case Body::kLinger:
+    case Body::kFeed: {
       Socket* socket = sockets_.find(socket_cookie(carrier.get()));
       if (socket == nullptr) return error_reply(ENOENT, "no socket of this bus");
       return on_socket(*socket, carrier.get(), request);
@@ -225,6 +226,14 @@ int Server::map_memory(const Socket& socket, HandlerReply& reply) {
   return reply.attachment ? 0 : ENFILE;
 }
 
+int Server::feed(Socket& socket, HandlerReply& reply) {
+  auto feed = sockets_.feed(socket);
+  if (!feed) return feed.error();
+  reply.message.mutable_fed()->set_generation(feed->generation);
+  reply.attachment = std::move(feed->b);
+  return 0;
+}
+
 HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& request) {
   HandlerReply reply;
   int error = 0;
@@ -252,6 +261,8 @@ HandlerReply Server::on_socket(Socket& socket, int a, const control::Request& re
     error = map_memory(socket, reply);
   } else if (request.has_linger()) {
     reply.attachment = sockets_.linger(socket);
+  } else if (request.has_feed()) {
+    error = feed(socket, reply);
   } else {
     set_created(reply, sockets_, socket);
   }
@@ -293,6 +304,7 @@ HandlerReply Server::messages(const control::GetMessages& call) const {
 // ---- the process --------------------------------------------------------------------------------
 
 int run_daemon(const DaemonOptions& options, ReadyNotifier notifier) {
+  Undertaker undertaker = Undertaker::start();  // before there is anything that it should not have
   auto loop = EventLoop::create(options.loop);
   if (!loop) {
     log_error("{}", loop.error());
@@ -310,6 +322,7 @@ int run_daemon(const DaemonOptions& options, ReadyNotifier notifier) {
     log_error("{}", directory.error());
     return 1;
   }
+  (*server)->set_undertaker(undertaker);
   sigset_t ending;
   sigemptyset(&ending);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ending, signal);

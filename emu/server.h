@@ -24,6 +24,7 @@
 #include "emu/hvsocket/sockets.h"
 #include "emu/message_log.h"
 #include "emu/options.h"
+#include "emu/undertaker.h"
 
 namespace vmbus::emu {
 
@@ -37,6 +38,8 @@ class Server final : public ControlHandler {
   // Answers at the directory's listener from now on. REQUIRES: the directory outlives the server.
   void serve(BusDirectory& directory);
   void stop();
+  // Feeds are handed out from now on. REQUIRES: it outlives the server.
+  void set_undertaker(Undertaker& undertaker) { sockets_.set_undertaker(undertaker); }
 
   HandlerReply welcome(const Client& client) override;
   HandlerReply handle(const Client& client, const control::Request& request,
@@ -49,6 +52,7 @@ class Server final : public ControlHandler {
 
   HandlerReply create_socket(const Client& client, const control::CreateSocket& call);
   int map_memory(const Socket& socket, HandlerReply& reply);
+  int feed(Socket& socket, HandlerReply& reply);
   HandlerReply on_socket(Socket& socket, int a, const control::Request& request);
   HandlerReply status() const;
   HandlerReply messages(const control::GetMessages& call) const;

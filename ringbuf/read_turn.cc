@@ -57,6 +57,13 @@ Result<std::size_t, RingError> ReadTurn::read(std::span<std::byte> to, bool one_
   return done;
 }
 
+SplitSpan ReadTurn::only_packet() {
+  if (taken_bytes_ != 0 || !ring_.refill() || ring_.available_bytes() == 0) return {};
+  const auto parsed = stream_packet_at(ring_, 0);
+  if (!parsed || parsed->is_fin() || parsed->total_bytes != ring_.available_bytes()) return {};
+  return ring_.memory().split(parsed->data_index, parsed->data_bytes);
+}
+
 Result<void, RingError> ReadTurn::skip_packet() {
   if (const auto refilled = ring_.refill(); !refilled) return Failure{refilled.error()};
   if (ring_.available_bytes() == 0) return Failure{RingError::kPositionInvalid};

@@ -46,6 +46,9 @@ class ReadTurn {
   // The stream's end is the next thing in the ring.
   bool at_fin() const { return at_fin_; }
 
+  // Where the data of the packet at hand lie, if that is whole, and all that the ring holds. Empty otherwise.
+  SplitSpan only_packet();
+
   // Steps over the packet at hand, whatever is taken of it.
   Result<void, RingError> skip_packet();
 

@@ -28,13 +28,6 @@ constexpr timeval kPatience{10, 0};
 constexpr unsigned long kUsualLimit = 1024;
 constexpr unsigned long kBelowLimit = 24;
 
-int highest_comfortable_number() {
-  rlimit limit{};
-  real::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
-  const unsigned long end = std::min<unsigned long>(limit.rlim_cur, kUsualLimit);
-  return static_cast<int>(end > kBelowLimit ? end - kBelowLimit : 0);
-}
-
 bool peer_is_same_user(int fd) {
   ucred peer{};
   socklen_t length = sizeof peer;
@@ -91,6 +84,13 @@ long connect_long_path(int fd, const char* path) {
 }
 
 }  // namespace
+
+int highest_comfortable_number() {
+  rlimit limit{};
+  real::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
+  const unsigned long end = std::min<unsigned long>(limit.rlim_cur, kUsualLimit);
+  return static_cast<int>(end > kBelowLimit ? end - kBelowLimit : 0);
+}
 
 long duplicate_high(int fd) {
   return real::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, highest_comfortable_number());

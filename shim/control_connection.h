@@ -27,6 +27,8 @@ long connect_to_bus(const char* path);
 // does this itself.)
 void limit_waiting(int fd);
 
+// Where numbers begin that are in nobody's way.
+int highest_comfortable_number();
 // A copy of `fd`, close-on-exec, where it is in nobody's way; or -errno.
 long duplicate_high(int fd);
 

@@ -381,6 +381,15 @@ int request_linger(int fd, FdEntry entry, int* line) {
   return ask_about(fd, entry, request, &reply, line);
 }
 
+int request_feed(int fd, FdEntry entry, int* b, std::uint32_t* generation) {
+  Request request{};
+  request.which_body = vmbus_control_Request_feed_tag;
+  Reply reply{};
+  const int error = ask_about(fd, entry, request, &reply, b);
+  *generation = reply.which_body == vmbus_control_Reply_fed_tag ? reply.body.fed.generation : 0;
+  return error;
+}
+
 bool is_of_current_bus(FdEntry entry) {
   return entry.bus == g_current_bus.load(std::memory_order_relaxed);
 }

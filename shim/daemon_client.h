@@ -55,6 +55,8 @@ int request_take_error(int fd, FdEntry entry, int* so_error);
 int request_memory(int fd, FdEntry entry, int* memfd);
 // A line on which the daemon hangs up when nothing of the socket is unsent; -1: nothing is now.
 int request_linger(int fd, FdEntry entry, int* line);
+// A duplicate of the peer's end B, close-on-exec, and the generation of its gates.
+int request_feed(int fd, FdEntry entry, int* b, std::uint32_t* generation);
 
 // Is that a socket of the daemon this process is connected to, or was last?
 bool is_of_current_bus(FdEntry entry);

@@ -10,6 +10,7 @@
 #include "shim/daemon_client.h"
 #include "shim/direct_cache.h"
 #include "shim/environment.h"
+#include "shim/feeds.h"
 #include "shim/fork.h"
 #include "shim/lane_sleep.h"
 #include "shim/real.h"
@@ -120,28 +121,35 @@ bool DirectEnd::take_awaited(const Gate& gate, std::uint64_t& word) const {
 void DirectEnd::give(HeldGate& held, InTurn turn) const {
   const std::uint32_t asked = Gate(*held.word).give(generation_, client_);
   VMBUS_FAULT(kGateGiven);
-  if ((asked & proto::kGateAwaited) != 0) {
-    real::call(SYS_futex, held.word, FUTEX_WAKE, 0x7FFFFFFF);
-  }
+  if ((asked & proto::kGateAwaited) != 0) wake_awaiting(*held.word);
   turn.needs_look |= (asked & proto::kGateWanted) != 0;
-  tell(turn);
+  tell(&turn);
   held.signals.restore();
+  if (turn.feed_is_due) ask_for_feed(fd_, entry_, key());
 }
 
-void DirectEnd::finish_turn(std::uint64_t& word, bool is_given, const InTurn& turn) const {
-  if (is_given) return tell(turn);
+void DirectEnd::finish_turn(std::uint64_t& word, bool is_given, InTurn turn) const {
+  if (is_given) {
+    tell(&turn);
+    if (turn.feed_is_due) ask_for_feed(fd_, entry_, key());
+    return;
+  }
   HeldGate held;
   held.word = &word;
   give(held, turn);
 }
 
-void DirectEnd::tell(const InTurn& turn) const {
-  if (turn.wakes_reader) wake_reader();
-  if (turn.wakes_writer) wake_writer();
-  if (turn.wakes_sleepers && SharedCell(lane_->sleepers).exchange(0) != 0) {
+void DirectEnd::wake_awaiting(std::uint64_t& gate) {
+  real::call(SYS_futex, &gate, FUTEX_WAKE, 0x7FFFFFFF);
+}
+
+void DirectEnd::tell(InTurn* turn) const {
+  if (turn->wakes_reader) wake_reader(turn);
+  if (turn->wakes_writer) wake_writer_of(proto::opposite_lane(index_));
+  if (turn->wakes_sleepers && SharedCell(lane_->sleepers).exchange(0) != 0) {
     wake_from_lane(lane_->sleepers);
   }
-  if (turn.needs_look) ring_look(index_);
+  if (turn->needs_look) ring_look(index_);
 }
 
 void DirectEnd::ring_look(std::uint32_t lane) const {
@@ -151,7 +159,7 @@ void DirectEnd::ring_look(std::uint32_t lane) const {
 // Whoever sleeps on the lane is woken, and the daemon watches that it does come: it may have been about
 // to leave, for a signal say. Nobody there: the daemon's pump carries on.
 // SYNC(lane.sleepers): exchanged after the index was published; pairs with find_nothing().
-void DirectEnd::wake_reader() const {
+void DirectEnd::wake_reader(InTurn* turn) const {
   const std::uint32_t opposite = proto::opposite_lane(index_);
   proto::Lane& peer = area_.lane(opposite);
   if (SharedCell(peer.sleepers).exchange(0) != 0 && wake_sleeper(peer.sleepers)) {
@@ -161,21 +169,22 @@ void DirectEnd::wake_reader() const {
     if ((before & proto::kLaneWatched) == 0) ring_look(opposite);
     return;
   }
-  if (area_.ring(opposite, proto::Bell::kSignal)) ring_daemon(entry_);
+  if (!area_.ring(opposite, proto::Bell::kSignal)) return;
+  ring_daemon(entry_);
+  turn->feed_is_due = is_feed_due(key());
 }
 
 // There is room: for a writer that sleeps, and for the daemon, if it waits for some.
 // SYNC(lane.sleepers): as above; pairs with sleep_for_room().
-void DirectEnd::wake_writer() const {
-  const std::uint32_t opposite = proto::opposite_lane(index_);
-  proto::Lane& peer = area_.lane(opposite);
+void DirectEnd::wake_writer_of(std::uint32_t lane) const {
+  proto::Lane& peer = area_.lane(lane);
   if (SharedCell(peer.out_sleepers).exchange(0) != 0) {
     VMBUS_FAULT(kWakeWriterTaken);
     wake_from_lane(peer.out_sleepers);
     VMBUS_FAULT(kWakeWriterWoken);
   }
   const bool daemon_waits = SharedCell(peer.room_wanted).load_seq_cst() != 0;
-  if (daemon_waits && area_.ring(opposite, proto::Bell::kSignal)) ring_daemon(entry_);
+  if (daemon_waits && area_.ring(lane, proto::Bell::kSignal)) ring_daemon(entry_);
 }
 
 // The daemon ends a connection whose ring is nonsense; what it says then, the kernel will tell.

@@ -137,6 +137,7 @@ class DirectEnd {
     bool spins = false;           // nothing is there, and the mask stays set
     bool sleeps = false;          // nothing is there, and the sender is asked to wake
     bool wakes_sleepers = false;  // of this end's readers
+    bool feed_is_due = false;     // the daemon was rung often enough
   };
   // A program that handles signals has them blocked while it holds a gate, and until it has rung.
   struct HeldGate {
@@ -154,11 +155,12 @@ class DirectEnd {
   // never come back here.
   void give(HeldGate& held, InTurn turn) const;
   // After the short way.
-  void finish_turn(std::uint64_t& word, bool is_given, const InTurn& turn) const;
-  void tell(const InTurn& turn) const;
+  void finish_turn(std::uint64_t& word, bool is_given, InTurn turn) const;
+  void tell(InTurn* turn) const;
   void ring_look(std::uint32_t lane) const;
-  void wake_reader() const;
-  void wake_writer() const;
+  void wake_reader(InTurn* turn) const;
+  void wake_writer_of(std::uint32_t lane) const;
+  static void wake_awaiting(std::uint64_t& gate);
   static long report_error(std::uint32_t& where, InTurn* turn);
 
   long receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait, InTurn* turn);
@@ -180,6 +182,13 @@ class DirectEnd {
   bool unmask(std::uint32_t index) const;
   void count_turn() const;
   bool holds_all(std::size_t bytes) const;
+
+  // direct_feed.cc
+  std::uint64_t key() const;  // feeds.h
+  bool feed_reader() const;
+  bool feed_turn(proto::Lane& peer, int b, InTurn* turn) const;
+  bool note_fed(proto::Lane& peer, ring::ReadTurn& reader, std::size_t sent, std::size_t bytes,
+                InTurn* turn) const;
 
   long write_turn(const Parts& from, std::size_t skip, bool whole);
   long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, bool whole,

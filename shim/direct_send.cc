@@ -124,6 +124,7 @@ long DirectEnd::write_turn(const Parts& from, std::size_t skip, bool whole) {
   InTurn turn;
   const long count =
       may_write() ? write_packets(from, skip, wanted, whole, &turn) : kThroughCarrier;
+  if (turn.wakes_reader) turn.wakes_reader = !feed_reader();
   give(held, turn);
   return count;
 }

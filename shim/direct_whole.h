@@ -106,7 +106,7 @@ VMBUS_SHORT bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) co
   }
   if (written != ring::WholeWrite::kNo) count_sent(bytes);
   VMBUS_FAULT(kWholeSendCounted);
-  const bool signal = written == ring::WholeWrite::kYesSignal;
+  const bool signal = written == ring::WholeWrite::kYesSignal && !feed_reader();
   const bool is_given = gate.try_give(generation_, client_);
   VMBUS_FAULT(kGateGiven);
   if (signal || !is_given) [[unlikely]] {

@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "shim/epoll_sets.h"
+#include "shim/feeds.h"
 #include "shim/held_descriptor.h"
 #include "shim/real.h"
 #include "shim/user_ranges.h"
@@ -43,6 +44,7 @@ void note_pid() {
 void begin_child() {
   note_pid();
   release_after_fork();
+  close_feeds_after_fork();
   forget_ranges();  // some of them may not have come along
   share_all_epolls();
 }

@@ -36,6 +36,13 @@ struct ProcessPage {
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 extern constinit std::atomic<ProcessPage*> g_process_page;
 
+// This process's pid; 0: not noted yet. In a vfork child its parent's. Lock-free.
+inline std::uint32_t known_process() {
+  const ProcessPage* known = g_process_page.load(std::memory_order_acquire);
+  return known == nullptr ? 0
+                          : static_cast<std::uint32_t>(known->pid.load(std::memory_order_relaxed));
+}
+
 // This process's number as an owner of gates (emu/protocol/lane.h); 0: it has none, or not yet. Lock-free.
 inline std::uint32_t gate_owner() {
   const ProcessPage* known = g_process_page.load(std::memory_order_acquire);

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "shim/control_connection.h"
+#include "shim/feeds.h"
 #include "shim/fork.h"
 #include "shim/real.h"
 
@@ -51,7 +52,7 @@ Held hold_descriptor(int fd, FdEntry entry, unsigned long long cookie) {
   if (copy > 0 && is_file(copy, cookie) && fd_table().set(copy, entry)) {
     g_places[place].entry.store(std::bit_cast<std::uint64_t>(entry));
     g_places[place].fd.store(copy);
-    return {place, copy};
+    return {place, copy, fd};
   }
   if (copy >= 0) real::call(SYS_close, copy);
   g_places[place].fd.store(0);
@@ -65,6 +66,8 @@ void release_descriptor(void* held) {
   const auto entry = std::bit_cast<FdEntry>(place.entry.load());
   place.fd.store(0);  // first: a child of fork() must not close what has this number next
   close_duplicate(holder->fd, entry);
+  // The program may have closed the connection meanwhile.
+  if (has_feeds() && !(fd_table().find(holder->original) == entry)) end_feed_of(entry);
 }
 
 void release_after_fork() {

@@ -24,7 +24,8 @@ inline constexpr int kMaxHeld = 64;
 // A place in the list of duplicates. -1: nothing is held.
 struct Held {
   int place = -1;
-  int fd = -1;  // the duplicate
+  int fd = -1;        // the duplicate
+  int original = -1;  // of what
 };
 
 // `cookie`: SO_COOKIE of the file that is wanted; `fd` may be another's by now.

@@ -8,6 +8,7 @@
 
 #include "shim/control_connection.h"
 #include "shim/epoll_sets.h"
+#include "shim/feeds.h"
 #include "shim/interpose.h"
 #include "shim/linger.h"
 
@@ -19,6 +20,7 @@ namespace {
 // `to` is now what `from` is.
 void note_copy(int from, int to) {
   const FdEntry entry = fd_table().find(from);
+  const FdEntry before = has_feeds() ? fd_table().find(to) : FdEntry{};
   if (from != to) {
     share_epoll(from);
     forget_epoll(to);
@@ -30,6 +32,7 @@ void note_copy(int from, int to) {
   } else {
     fd_table().clear(to);
   }
+  if (before.is_carrier() && from != to) end_feed_of(before);
 }
 
 int copied(int from, long result) {
@@ -39,9 +42,21 @@ int copied(int from, long result) {
 
 // The program is about to put something else at `target`.
 void make_room(int fd, int target) {
-  if (fd == target || !is_control(target) || !owns_memory()) return;
+  if (fd == target || target < 0) return;
+  if (has_feeds() && owns_memory()) {
+    const auto number = static_cast<unsigned>(target);
+    give_up_feeds(number, number);
+  }
+  if (!is_control(target) || !owns_memory()) return;
   const LockedSection lock;
   vacate(target);
+}
+
+// The program closes `fd`.
+void end_feeds_at(int fd, FdEntry entry) {
+  if (fd < 0 || !has_feeds() || !owns_memory()) return;
+  if (entry.is_carrier()) return end_feed_of(entry);
+  give_up_feeds(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
 }
 
 // A raw F_GETOWN cannot tell a process group from an error.
@@ -83,7 +98,9 @@ int close(int fd) {
   if (is_control(fd) && owns_memory()) return real::answer_int(-EBADF);
   pthread_testcancel();  // a thread that ends here has not closed anything
   const Linger linger = Linger::before_close(fd);
+  const FdEntry entry = has_feeds() ? fd_table().find(fd) : FdEntry{};
   forget(fd);
+  end_feeds_at(fd, entry);
   forget_epoll(fd);
   const long result = real::call(SYS_close, fd);
   linger.wait();
@@ -99,10 +116,12 @@ int close_range(unsigned first, unsigned last, int flags) noexcept {
   const int control = control_descriptor();
   const auto number = static_cast<unsigned>(control);
   const bool hit = mine && control >= 0 && first <= number && number <= last;
+  if (ends_here && mine && has_feeds()) give_up_feeds(first, last);
   const long result = hit ? close_range_around(first, last, number, bits)
                           : real::call(SYS_close_range, first, last, bits);
   if (result == 0 && ends_here && mine) {
     fd_table().clear_range(first, last);
+    if (has_feeds()) end_unheld_feeds();
     forget_epolls(first, last);
   }
   return real::answer_int(result);

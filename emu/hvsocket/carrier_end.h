@@ -6,6 +6,7 @@
 #ifndef VMBUS_EMU_HVSOCKET_CARRIER_END_H_
 #define VMBUS_EMU_HVSOCKET_CARRIER_END_H_
 
+#include <sys/epoll.h>
 #include <sys/types.h>
 
 #include <array>
@@ -19,6 +20,9 @@
 #include "emu/protocol/carrier.h"
 
 namespace vmbus::emu {
+
+// What the daemon asks about end B.
+inline constexpr std::uint32_t kCarrierEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
 
 struct CarrierPair {
   OwnedFd a;

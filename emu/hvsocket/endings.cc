@@ -151,6 +151,7 @@ void Sockets::release(Socket& socket) {
   release_name(socket);
   if (socket.guest != nullptr && socket.home == Home::kGuest) --socket.guest->sockets;
   loop_.unwatch(socket.watch);
+  if (socket.is_fed && undertaker_ != nullptr) undertaker_->drop(socket.cookie);
   registry_.free(socket.entry);
   const auto found = sockets_.find(socket.cookie);
   released_.push_back(std::move(found->second));

@@ -7,6 +7,7 @@
 #include <climits>
 #include <utility>
 
+#include "emu/hvsocket/carrier_end.h"
 #include "emu/shown_packet.h"
 #include "ringbuf/fault_point.h"
 
@@ -39,19 +40,21 @@ LaneEnd::Pages LaneEnd::pages_of(const GuestMemory& memory, const ring::RingMemo
 }
 
 LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation,
-                 const Stream& stream)
+                 const Stream& stream, int b)
     : memory_(&memory),
       index_(index),
       generation_(generation),
       shared_(&memory.lanes().lane(index)),
       in_(pages_of(memory, stream.in.memory())),
-      out_(pages_of(memory, stream.out.memory())) {
+      out_(pages_of(memory, stream.out.memory())),
+      b_(b) {
   // Word by word: programs of an earlier connection may still look at it.
   SharedCell(shared_->in_flags).store_seq_cst(0);
   SharedCell(shared_->in_turns).store_seq_cst(0);
   SharedCell(shared_->in_error).store_seq_cst(0);
   SharedCell(shared_->sleepers).store_seq_cst(0);
   SharedCell(shared_->shown).store_seq_cst(0);
+  SharedCell(shared_->fed).store_seq_cst(0);
   SharedCell(shared_->bytes_in).store_seq_cst(0);
   sends().open();
   SharedCell(shared_->raw).store_seq_cst(0);
@@ -126,7 +129,22 @@ Turn LaneEnd::begin_in(Stream& stream, const IsClient& is_client) {
   // with DirectEnd::receive_turn().
   const bool fault = SharedCell(shared_->in_error).load_relaxed() != 0 ||
                      !stream.in.resume(proto::load_position(*shared_)).ok();
+  if (!fault) settle_feed(stream);
   return fault ? Turn::kFault : Turn::kYes;
+}
+
+// A program died while it put a packet into the carrier. Nobody else has taken from ring or carrier by a turn
+// since, and the carrier was empty when it began: bytes there are the packet's.
+// SYNC(lane.fed): pairs with DirectEnd::feed_turn().
+void LaneEnd::settle_feed(Stream& stream) const {
+  const std::uint32_t fed = SharedCell(shared_->fed).load_seq_cst();
+  if (fed == 0) return;
+  const ring::ReadPosition position = stream.in.position();
+  const bool is_next = fed == proto::fed_at(position.index) && position.taken_bytes == 0;
+  if (is_next && queued_at_a(b_) > 0 && step_over_packet(stream.in)) {
+    proto::store_position(*shared_, stream.in.position());
+  }
+  SharedCell(shared_->fed).store_seq_cst(0);
 }
 
 void LaneEnd::end_in(const Stream& stream, bool gave_to_carrier) {
@@ -200,7 +218,7 @@ void LaneEnd::close_gate(std::uint64_t& word, const IsClient& is_client) const {
 bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {
   if (!in_closed_) {
     if (take(shared_->in_gate, false, is_client) != Turn::kYes && !forced) return false;
-    static_cast<void>(stream.in.resume(proto::load_position(*shared_)).ok());
+    if (stream.in.resume(proto::load_position(*shared_)).ok()) settle_feed(stream);
     if (shows_packet(stream.in.position())) step_over_packet(stream.in);
     hide_packet();
     close_gate(shared_->in_gate, is_client);

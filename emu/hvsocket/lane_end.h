@@ -31,8 +31,9 @@ enum class Turn : std::uint8_t {
 
 class LaneEnd {
  public:
-  // Opens the gates. REQUIRES: the rings of `stream` stand in `memory`.
-  LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation, const Stream& stream);
+  // Opens the gates. `b`: of the carrier, which outlives this. REQUIRES: the rings of `stream` stand in `memory`.
+  LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation, const Stream& stream,
+          int b);
 
   // Of an end that has no LaneEnd: the programs at the other one, which may have, find nobody asleep here, and
   // tell the daemon of room.
@@ -40,6 +41,7 @@ class LaneEnd {
 
   GuestMemory& memory() const { return *memory_; }
   std::uint32_t index() const { return index_; }
+  std::uint32_t generation() const { return generation_; }
   void describe(proto::Endpoint& image) const;
 
   // The packet at `position` is in the carrier, too (emu/shown_packet.h). With the in gate held.
@@ -112,6 +114,7 @@ class LaneEnd {
   // Wakes who waits for it. Who held it.
   std::uint32_t shut(std::uint64_t& word) const;
   void close_gate(std::uint64_t& word, const IsClient& is_client) const;
+  void settle_feed(Stream& stream) const;
 
   GuestMemory* memory_;
   std::uint32_t index_;
@@ -119,6 +122,7 @@ class LaneEnd {
   proto::Lane* shared_;
   Pages in_;
   Pages out_;
+  int b_;
   bool in_closed_ = false;
   bool out_closed_ = false;
   bool stops_watching_ = false;

@@ -216,13 +216,13 @@ TEST_F(LaneEndTest, AFreshConnectionTakesNothingOver) {
   proto::Lane* shared = &lane(guest());
   for (std::uint32_t* word :
        {&shared->in_flags, &shared->in_turns, &shared->in_error, &shared->sleepers, &shared->shown,
-        &shared->raw, &shared->out_sleepers, &shared->out_error, &shared->cpu,
+        &shared->fed, &shared->raw, &shared->out_sleepers, &shared->out_error, &shared->cpu,
         &shared->room_wanted}) {
     SharedCell(*word).store_seq_cst(0xFFFF);
   }
   const LaneEnd again(guest().state().lane->memory(), guest().state().lane->index(), 99,
-                      *guest().state().stream);
-  EXPECT_EQ(shared->shown, 0U);
+                      *guest().state().stream, guest().state().b.get());
+  EXPECT_EQ(shared->shown | shared->fed, 0U);
   EXPECT_FALSE(again.is_watched());
   EXPECT_FALSE(again.expects_sends());
   EXPECT_EQ(shared->in_flags | shared->in_turns | shared->sleepers | shared->out_sleepers |

@@ -159,6 +159,8 @@ struct Socket {
   bool waits_for_reader = false;  // a timer looks whether it has read,
   std::chrono::milliseconds reader_turn{};  // after so long
   bool is_plugged = false;                  // A shows no OUT, because the ring has no room
+  bool is_fed = false;                      // programs have copies of B, and the undertaker has one
+  bool watches_room = true;                 // OUT edges of B are asked for
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_discarded = 0;  // since the peer is gone

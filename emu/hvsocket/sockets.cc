@@ -16,7 +16,6 @@ namespace {
 
 using proto::EndpointState;
 
-constexpr std::uint32_t kCarrierEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
 constexpr std::size_t kLoopbackRingBytes = 64 * proto::kPageBytes;
 // Connections that may wait for room in one listener's queue: far fewer than a guest has channels, so
 // a listener that nobody serves cannot use them up.
@@ -292,7 +291,10 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
   Socket* socket = find(cookie);
   if (socket == nullptr) return;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) socket->b_readable = true;
-  if ((events & EPOLLOUT) != 0) socket->b_writable = true;
+  if ((events & EPOLLOUT) != 0) {
+    socket->b_writable = true;
+    watch_for_room(*socket);
+  }
   const bool maybe_closed = (events & (EPOLLHUP | EPOLLERR)) != 0 && !socket->closed;
   if (maybe_closed && !diag_.exists(socket->inode, socket->cookie)) return on_last_close(*socket);
   if (socket->state == EndpointState::kListening) return serve_listener(*socket);
@@ -341,6 +343,7 @@ void Sockets::run_pump(Socket& socket) {
   const bool b_ended = socket.stream != nullptr && socket.b_ended && !socket.outbox_is_last;
   if (b_ended) static_cast<void>(is_alive(socket));
   const PumpResult in = turn_in(socket);
+  watch_for_room(socket);
   show_held_bytes(socket);
   if (socket.stream != nullptr && (out.signal || in.signal)) signal_peer(socket);
   if (out.fault || in.fault) {

@@ -32,6 +32,7 @@
 #include "emu/hvsocket/socket.h"
 #include "emu/hvsocket/unix_diag.h"
 #include "emu/pump.h"
+#include "emu/undertaker.h"
 
 namespace vmbus::emu {
 
@@ -163,6 +164,16 @@ class Sockets {
   // One round of everything that waits. False: nothing is left to do.
   bool settle();
 
+  // ---- feeds: programs that wake their peer themselves (feeding.cc)
+  struct Feed {
+    OwnedFd b;
+    std::uint32_t generation;  // of the gates of `b`'s end
+  };
+  // Of the peer's end, for a program that has `socket`. Error: ENOTSUP, ENFILE.
+  tl::expected<Feed, int> feed(Socket& socket);
+  // Without one there are no feeds. REQUIRES: it outlives this.
+  void set_undertaker(Undertaker& undertaker) { undertaker_ = &undertaker; }
+
   // ---- lanes: programs that work the rings themselves (lane_turns.cc)
   void set_is_client(IsClient is_client) { is_client_ = std::move(is_client); }
   // A client has set bells.
@@ -194,6 +205,8 @@ class Sockets {
   void on_line_event(std::uint64_t cookie, int line, std::uint32_t events);
   void hang_up_if_sent(Socket& socket);
   void hang_up(Socket& socket);
+  bool may_be_fed(const Socket& socket) const;
+  void watch_for_room(Socket& socket);
   PumpResult turn_out(Socket& socket);
   PumpResult turn_in(Socket& socket);
   void open_lane(Socket& socket);
@@ -242,6 +255,7 @@ class Sockets {
   std::chrono::milliseconds ring_rest_ = kRingRest;
   TimerId ring_look_{};  // the next one; while there are any
   std::function<void()> on_idle_;
+  Undertaker* undertaker_ = nullptr;
 };
 
 }  // namespace vmbus::emu

@@ -4,7 +4,8 @@
 //
 // A is the program's descriptor: poll, select, epoll, dup, fork, exec and SCM_RIGHTS work on it
 // because the kernel does them. The daemon keeps B and nothing else, from socket() to the last
-// close of A, wherever A's copies are.
+// close of A, wherever A's copies are. A program that sends to A's owner may have a copy of B (a feed:
+// docs/lanes.md), and so has the undertaker then (emu/undertaker.h).
 //
 // Who does what
 //   birth       The daemon makes the pair, tags A (carrier_tag) and sends it with CreatedSocket;
@@ -43,7 +44,7 @@
 
 namespace vmbus::proto {
 
-inline constexpr std::uint32_t kControlProtocol = 3;
+inline constexpr std::uint32_t kControlProtocol = 4;
 inline constexpr std::size_t kMaxControlBytes = 16384;
 
 // One record this large, with SO_SNDBUF at the kernel's minimum (4608), takes OUT away; 193 bytes

@@ -171,7 +171,10 @@ enum LaneInFlags : std::uint32_t {
 //       40     4  shown         shown_at(index): the packet there is in the carrier, too, and counts as read
 //                               once the carrier is empty, as long as `position` is at it; 0: none is.
 //                               Programs store 0 only
-//       44    20  (reserved)    0
+//       44     4  fed           fed_at(index): whoever holds the gate is putting the packet there into the carrier,
+//                               which was empty (a feed); 0: nobody is. Left behind by one who died: the
+//                               daemon looks whether it is there
+//       48    16  (reserved)    0
 //       64     8  out_gate      * programs and daemon
 //       72     8  carrier_sends * CarrierSends
 //       80     4  raw           * not 0: others may write into the carrier without counting
@@ -190,7 +193,8 @@ struct Lane {
   std::uint32_t sleepers;
   std::uint64_t bytes_in;
   std::uint32_t shown;
-  std::array<std::uint32_t, 5> reserved_44;
+  std::uint32_t fed;
+  std::array<std::uint32_t, 4> reserved_48;
   std::uint64_t out_gate;
   std::uint64_t carrier_sends;
   std::uint32_t raw;
@@ -206,6 +210,7 @@ static_assert(offsetof(Lane, out_gate) == 64 && offsetof(Lane, bytes_out) == 96)
 static_assert(std::is_trivially_copyable_v<Lane> && std::is_standard_layout_v<Lane>);
 
 constexpr std::uint32_t shown_at(std::uint32_t index) { return index | 1; }
+constexpr std::uint32_t fed_at(std::uint32_t index) { return index | 1; }
 
 // Is the packet at `position` in the carrier, too?
 inline bool is_shown(Lane& lane, ring::ReadPosition position) {

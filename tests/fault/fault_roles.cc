@@ -8,11 +8,13 @@
 //   fault_roles receive PORT PIECE TOTAL HABIT FILE    appends what comes to FILE; TOTAL 0: until the end
 //   fault_roles send-shared, receive-shared            the same, in turns with a forked child. The child's
 //                                                      VMBUS_FAULT is what the variable CHILD_FAULT says
-// HABIT   calm: no signal handlers, calls that wait. signals: a handler. poll: waits in poll, calls do not
+// HABIT   calm: no signal handlers, calls that wait. signals: a handler. poll: waits in poll, calls do not.
+//         raw: the same, but no hook sees the poll
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "tests/bench/unhooked.h"
 
 namespace {
 
@@ -132,12 +136,17 @@ struct Task {
   std::size_t piece = 0;
   std::size_t total = 0;
   bool polls = false;
+  bool polls_raw = false;
   Turns turns;
 };
 
 void wait_for(const Task& task, short events) {
   pollfd wanted{task.fd, events, 0};
-  if (task.polls) ::poll(&wanted, 1, -1);
+  if (task.polls_raw) {
+    vmbus::bench::unhooked(SYS_ppoll, vmbus::bench::argument(&wanted), 1);
+  } else if (task.polls) {
+    ::poll(&wanted, 1, -1);
+  }
 }
 
 // From 1 to `piece` bytes, small ones too; the same in each run.
@@ -241,7 +250,8 @@ int main(int argc, char** argv) {
   task.piece = std::strtoul(rest[0], nullptr, 10);
   task.total = std::strtoul(rest[1], nullptr, 10);
   const std::string_view habit = rest[2];
-  task.polls = habit == "poll";
+  task.polls_raw = habit == "raw";
+  task.polls = habit == "poll" || task.polls_raw;
   if (habit == "signals") ::signal(SIGUSR1, [](int) {});
   ::signal(SIGPIPE, SIG_IGN);  // of the turns' pipes
   task.fd = sends ? dial(argv[2], argv[3]) : accept_one(argv[2]);
