@@ -124,6 +124,7 @@ void DirectEnd::give(HeldGate& held, InTurn turn) const {
   if ((asked & proto::kGateAwaited) != 0) wake_awaiting(*held.word);
   turn.needs_look |= (asked & proto::kGateWanted) != 0;
   tell(&turn);
+  if (turn.sleeps) held.is_interrupted = held.signals.would_interrupt(turn.restarts);
   held.signals.restore();
   if (turn.feed_is_due) ask_for_feed(fd_, entry_, key());
 }

@@ -32,9 +32,6 @@ namespace vmbus::shim {
 // Flags of a lane that send a receiver to the carrier first.
 inline constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
 
-// So often in a row a call looks for nothing, which only a liar brings about; then it is the kernel's.
-inline constexpr int kVainLooks = 1000;
-
 // Outside of every result. Nothing was moved: the call goes on in the kernel; or, nothing is there, and
 // the call may wait in any way.
 inline constexpr long kThroughCarrier = -5001;
@@ -135,7 +132,8 @@ class DirectEnd {
     bool needs_look = false;
     bool again = false;           // there is something, after all
     bool spins = false;           // nothing is there, and the mask stays set
-    bool sleeps = false;          // nothing is there, and the sender is asked to wake
+    bool sleeps = false;          // there is nothing, or no room, and the peer is asked to wake
+    bool restarts = false;        // such a sleep, as a handler's SA_RESTART says
     bool wakes_sleepers = false;  // of this end's readers
     bool feed_is_due = false;     // the daemon was rung often enough
   };
@@ -143,6 +141,7 @@ class DirectEnd {
   struct HeldGate {
     std::uint64_t* word = nullptr;
     BlockedSignals signals;
+    bool is_interrupted = false;  // a turn that ends in a sleep: by a signal that came meanwhile
   };
 
   proto::CarrierSends sends() const {

@@ -71,7 +71,7 @@ void DirectEnd::warm() const {
   give(held, turn);
 }
 
-// kLongEnough: this thread is registered as a sleeper. kWoken: there is no reason to sleep.
+// kLongEnough: this thread is registered as a sleeper. kWoken: there is no reason to sleep. kInterrupted: a signal came.
 Slept DirectEnd::prepare_to_sleep() const {
   HeldGate held;
   if (!take(lane_->in_gate, &held)) return Slept::kNever;
@@ -85,7 +85,7 @@ Slept DirectEnd::prepare_to_sleep() const {
     if (turn.sleeps) ready = Slept::kLongEnough;
   }
   give(held, turn);
-  return ready;
+  return held.is_interrupted ? Slept::kInterrupted : ready;
 }
 
 }  // namespace vmbus::shim

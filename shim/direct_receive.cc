@@ -17,6 +17,8 @@ namespace {
 
 using ring::SharedCell;
 
+constexpr int kLooks = 1000;
+
 std::uint32_t used_bytes(const ring::RingMemory& ring) {
   const auto indices = ring::load_indices(ring);
   return indices ? ring::distance(indices->read_index, indices->write_index, ring.data_bytes()) : 0;
@@ -37,7 +39,7 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
   if (peeks) wait = Wait::kNo;
   // A peer that makes the ring look full and empty by turns, or wakes for nothing, is left to the kernel,
   // which a signal interrupts. Who sleeps in earnest gets there after minutes, and loses nothing.
-  for (int look = 0; look < kVainLooks; ++look) {
+  for (int look = 0; look < kLooks; ++look) {
     // Judged before the gate is taken: the kernel may have to fetch the buffers' pages.
     const std::size_t there = std::min<std::size_t>(to.bytes, used_bytes(in_));
     if (!may_touch(to, there, Access::kWrite)) {
@@ -47,11 +49,13 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
     HeldGate held;
     if (!take(lane_->in_gate, &held)) return kThroughCarrier;
     InTurn turn;
+    turn.restarts = wait == Wait::kSleep;
     const long count = receive_turn(to, there, flags, wait, &turn);
     give(held, turn);
     if (count != 0) return count;
     if (turn.spins && !spin_for_data()) return kWouldWait;
     if (!turn.sleeps) continue;
+    if (held.is_interrupted) return -EINTR;
     if (const long ended = sleep_for_data(wait); ended != 0) return ended;
   }
   cool();

@@ -20,6 +20,8 @@ using ring::SharedCell;
 
 constexpr std::size_t kTurnBytes = 64 * 1024;  // written with the gate held once
 constexpr std::size_t kSpans = 16;
+// Wakes in a row with no room there.
+constexpr int kVainWakes = 1000;
 // A send of no more waits until there is room for all of it, so that two threads' do not mix.
 constexpr std::size_t kWholeBytes = 4096;
 
@@ -36,7 +38,7 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
   bool whole = wait != Wait::kNo && sent == 0 && from.bytes <= kWholeBytes;
   // A liar who makes it look as if there were room, or wakes for nothing, is left to the kernel, which a signal
   // or a shutdown ends.
-  int vain_looks = 0;
+  int vain_wakes = 0;
   while (sent < from.bytes) {
     long count = write_turn(from, sent, whole);
     // Plugged: the ring was full, and what the carrier has room for is not the ring's.
@@ -47,10 +49,10 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
     }
     if (count > 0) {
       sent += static_cast<std::size_t>(count);
-      vain_looks = 0;
+      vain_wakes = 0;
       continue;
     }
-    if (++vain_looks == kVainLooks) return {sent, count == 0, Slept::kNever};
+    if (++vain_wakes == kVainWakes) return {sent, count == 0, Slept::kNever};
     const Slept slept = count == 0 ? wait_for_room(wait, sent > 0) : Slept::kNever;
     if (slept != Slept::kWoken) return {sent, count == 0, slept};
   }
@@ -85,8 +87,11 @@ Slept DirectEnd::sleep_for_room(bool restarts) {
   // There may be room, and the carrier still plugged: the daemon takes the plug away, and wakes.
   const bool is_plugged = heeds_room_ && sends().only_kept();
   turn.needs_look |= is_plugged;
+  turn.sleeps = has_room && (!*has_room || is_plugged);
+  turn.restarts = restarts;
   give(held, turn);
   if (!has_room) return Slept::kNever;  // the next turn reports it
+  if (held.is_interrupted) return Slept::kInterrupted;
   if (*has_room && !is_plugged) return Slept::kWoken;
   const Slept slept = sleep_on_lane(lane_->out_sleepers, generation_,
                                     {heeds_room_ ? kReaderSleepNs : kWriterSleepNs, restarts});

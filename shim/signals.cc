@@ -7,6 +7,17 @@
 #include "shim/real.h"
 
 namespace vmbus::shim {
+namespace {
+
+// As rt_sigaction() writes it.
+struct KernelAction {
+  void (*handler)(int);
+  unsigned long flags;
+  void (*restorer)();
+  std::uint64_t mask;
+};
+
+}  // namespace
 
 constinit std::atomic<bool> g_handles_signals{false};
 
@@ -23,6 +34,19 @@ void BlockedSignals::restore() {
   if (!is_blocking_) return;
   is_blocking_ = false;
   real::call(SYS_rt_sigprocmask, SIG_SETMASK, &saved_, nullptr, sizeof saved_);
+}
+
+bool BlockedSignals::would_interrupt(bool restarts) const {
+  std::uint64_t pending = 0;
+  if (!is_blocking_ || real::call(SYS_rt_sigpending, &pending, sizeof pending) != 0) return false;
+  for (pending &= ~saved_; pending != 0; pending &= pending - 1) {
+    KernelAction action{};
+    real::call(SYS_rt_sigaction, __builtin_ctzll(pending) + 1, nullptr, &action,
+               sizeof action.mask);
+    const bool is_handled = action.handler != SIG_DFL && action.handler != SIG_IGN;
+    if (is_handled && !(restarts && (action.flags & SA_RESTART) != 0)) return true;
+  }
+  return false;
 }
 
 }  // namespace vmbus::shim

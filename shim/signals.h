@@ -19,6 +19,9 @@ class BlockedSignals {
  public:
   void block();
   void restore();
+  // Did a signal come meanwhile, for a handler of the program's? If a wait `restarts`, for one without SA_RESTART.
+  // A wait in the kernel would have ended.
+  bool would_interrupt(bool restarts) const;
 
  private:
   std::uint64_t saved_ = 0;

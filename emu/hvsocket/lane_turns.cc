@@ -71,9 +71,8 @@ void Sockets::open_lane(Socket& socket) {
   if (is_kept || is_for_pump_alone(socket)) {
     return LaneEnd::leave_to_pump(place.memory->lanes().lane(*place.lane));
   }
-  socket.lane =
-      std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_,
-                                stream, socket.b.get());
+  socket.lane = std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_,
+                                          stream, socket.b.get());
   place.memory->lane_directory().assign(*place.lane, socket.cookie);
 }
 

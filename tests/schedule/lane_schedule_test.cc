@@ -261,6 +261,63 @@ TEST(LaneSchedule, ASleeperLearnsThatItsOwnEndIsShut) {
   });
 }
 
+// ---- feeds: the sender puts its bytes into the reader's carrier itself -----------------------------
+
+TEST(LaneSchedule, APollerIsFed) {
+  explore({.stops = 2, .lane = {.polls = true, .feeds = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(2); });
+    spawn_sender(world, send_two);
+  });
+}
+
+TEST(LaneSchedule, APollerIsFedTheShortWay) {
+  explore({.stops = 1, .lane = {.polls = true, .feeds = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(3); });
+    spawn_sender(world, [](LaneProgram& sender) {
+      sender.use_short_way();
+      for (std::uint64_t word = 0; word < 3; ++word) sender.send(word, 1);
+    });
+  });
+}
+
+TEST(LaneSchedule, AReceiverInTheKernelIsFed) {
+  explore({.stops = 2, .lane = {.feeds = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [](LaneProgram& reader) {
+      reader.never_sleep();
+      reader.receive_until(2);
+    });
+    spawn_sender(world, send_two);
+  });
+}
+
+// Which is no reason to let it sleep.
+TEST(LaneSchedule, AReceiverThatGoesToSleepIsFed) {
+  explore({.stops = 2, .lane = {.feeds = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [](LaneProgram& reader) { reader.receive_until(2); });
+    spawn_sender(world, send_two);
+  });
+}
+
+TEST(LaneSchedule, APollerIsFedAndMakesRoomForAWriter) {
+  explore({.stops = 1, .lane = {.polls = true, .feeds = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(3 * kHalfRing); });
+    spawn_sender(world, send_three_half_rings);
+  });
+}
+
+TEST(LaneSchedule, AFedReaderLearnsOfTheEndBehindTheBytes) {
+  explore({.stops = 1, .lane = {.polls = true, .feeds = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [](LaneProgram& reader) {
+      reader.poll_until(1);
+      reader.receive_end();
+    });
+    spawn_sender(world, [&world](LaneProgram& sender) {
+      sender.send(0, 1);
+      world.close(kSender);
+    });
+  });
+}
+
 // ---- room=ring: packets are shown in the carrier --------------------------------------------------
 
 constexpr const char* kStrict = "room=ring";

@@ -16,6 +16,8 @@
 
 #include "emu/hvsocket/endpoint_image.h"
 #include "shim/asked_ends.h"
+#include "shim/feeds.h"
+#include "shim/fork.h"
 #include "shim/real.h"
 
 namespace vmbus::test {
@@ -39,7 +41,7 @@ std::string lane_word(std::size_t end, std::size_t word) {
                                                       "bytes_in",
                                                       "bytes_in+4",
                                                       "shown",
-                                                      "",
+                                                      "fed",
                                                       "",
                                                       "",
                                                       "",
@@ -79,13 +81,17 @@ bool never_blocks(long number, const long (&arguments)[6]) {
 
 LaneWorld* LaneWorld::current_ = nullptr;
 
-LaneWorld::LaneWorld(const LaneOptions& options) : options_(options), scheduler_(places_) {
+LaneWorld::LaneWorld(const LaneOptions& options)
+    : options_(options),
+      scheduler_(places_),
+      undertaker_(options.feeds ? emu::Undertaker::start() : emu::Undertaker()) {
   current_ = this;
   int pair[2] = {-1, -1};
   EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
   bell_ = {emu::OwnedFd(pair[0]), emu::OwnedFd(pair[1])};
   bus_.sockets().loop().watch(pair[1], EPOLLIN, [this](std::uint32_t) { answer_bell(); });
   bus_.sockets().set_is_client([](std::uint32_t client) { return client <= kMostClients; });
+  bus_.sockets().set_undertaker(undertaker_);
   bus_.settle();
   shim::t_polls = options.polls;  // the fibers are one thread
   ring::g_schedule_hooks = this;
@@ -130,9 +136,40 @@ void LaneWorld::connect() {
     ends_[end].lane = &rings_->memory().lanes().lane(ends_[end].image.lane);
   }
   add_places();
+  if (options_.feeds) make_feed();
   io_changes_ = 0;
   spin_now_ns_.fill(0);
   scheduler_.spawn("daemon", Role::kService, [this] { run_daemon(); });
+}
+
+// As a program that has rung often enough asks for it.
+void LaneWorld::make_feed() {
+  End& end = ends_[0];
+  EXPECT_EQ(shim::prepare_process(), 0);
+  EXPECT_EQ(shim::fd_table().reserve(), 0);
+  end.entry = {.generation = end.image.lane_generation, .flags = shim::kFdCarrier};
+  EXPECT_TRUE(shim::fd_table().set(end.a.get(), end.entry));
+  const shim::FeedKey key = shim::feed_key(0, end.image.lane, end.image.lane_generation);
+  shim::is_feed_due(key);
+  shim::ask_for_feed(end.a.get(), end.entry, key);
+  const shim::FeedUse feed(key);
+  EXPECT_TRUE(feed);
+  descriptors_[feed.fd()] = descriptors_.at(fd(1));
+}
+
+void LaneWorld::drop_feed() {
+  End& end = ends_[0];
+  if (!end.a || !end.entry.is_ours()) return;
+  shim::fd_table().clear(end.a.get());
+  shim::end_feed_of(end.entry);
+}
+
+int LaneWorld::give_feed(int* b, std::uint32_t* generation) {
+  auto feed = bus_.sockets().feed(*socket(0));
+  if (!feed) return feed.error();
+  *b = feed->b.release();
+  *generation = feed->generation;
+  return 0;
 }
 
 void LaneWorld::add_places() {
@@ -169,6 +206,7 @@ std::string LaneWorld::disconnect() {
   const std::uint64_t faults = bus_.counters().value(emu::Counter::kRingFaults);
   if (faults != 0) left += " ring faults: " + std::to_string(faults) + ";";
   descriptors_.clear();
+  drop_feed();
   for (End& end : ends_) end.a.reset();
   // Whatever waits for its time is let go.
   for (int turn = 0; turn < 3; ++turn) {
@@ -280,7 +318,7 @@ shim::DirectEnd LaneWorld::direct(std::size_t end, std::uint32_t client) const {
   const emu::GuestMemory& memory = rings_->memory();
   const shim::MappedMemory mapped{memory.lanes().bells() - memory.page_count() * proto::kPageBytes,
                                   memory.page_count() * proto::kPageBytes};
-  return shim::DirectEnd::over(mapped, ends_[end].image, {fd(end), {}, client});
+  return shim::DirectEnd::over(mapped, ends_[end].image, {fd(end), ends_[end].entry, client});
 }
 
 void LaneWorld::request(const std::function<void()>& what) {
@@ -303,7 +341,10 @@ void LaneWorld::shutdown(std::size_t end, int how) {
   request([&] { EXPECT_EQ(bus_.requests().shutdown(*socket(end), fd(end), how), 0); });
 }
 
-void LaneWorld::close(std::size_t end) { ends_[end].a.reset(); }
+void LaneWorld::close(std::size_t end) {
+  if (end == 0) drop_feed();
+  ends_[end].a.reset();
+}
 
 void LaneWorld::poll_in(std::size_t end) {
   step_descriptor(fd(end), false, "polls");

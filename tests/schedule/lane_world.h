@@ -21,6 +21,7 @@
 #include <unordered_map>
 
 #include "emu/hvsocket/loopback_rings.h"
+#include "emu/undertaker.h"
 #include "ringbuf/schedule_point.h"
 #include "shim/direct.h"
 #include "tests/support/scheduler.h"
@@ -32,6 +33,7 @@ struct LaneOptions {
   bool spins = false;             // a spin is worth it
   bool writers_time_out = false;  // a writer that sleeps may do so for too long
   bool polls = false;             // threads have waited in poll before
+  bool feeds = false;             // the programs at end 0 have a feed (shim/feeds.h)
   const char* quirks = "";
 };
 
@@ -77,6 +79,7 @@ class LaneWorld final : public ring::ScheduleHooks {
   long wake(const void* word, long most);
   bool has_place(const void* word) const { return places_.find(word) != kNoPlace; }
   void ring_daemon();
+  int give_feed(int* b, std::uint32_t* generation);
   std::int64_t daemon_now_ns() const { return now_ns_; }
   std::int64_t spin_now_ns() { return spin_now_ns_[scheduler_.fiber()] += 20'000; }
 
@@ -86,6 +89,7 @@ class LaneWorld final : public ring::ScheduleHooks {
     std::uint64_t cookie = 0;
     proto::Lane* lane = nullptr;
     proto::Endpoint image{};
+    shim::FdEntry entry{};  // if it has a feed
     std::size_t sent = 0;
     std::size_t received = 0;
   };
@@ -96,6 +100,8 @@ class LaneWorld final : public ring::ScheduleHooks {
 
   emu::Socket* socket(std::size_t end) { return bus_.sockets().find(ends_[end].cookie); }
   void make_end(std::size_t end);
+  void make_feed();
+  void drop_feed();
   void add_places();
   void run_daemon();
   void answer_bell();
@@ -110,6 +116,7 @@ class LaneWorld final : public ring::ScheduleHooks {
   LaneOptions options_;
   Places places_;
   Scheduler scheduler_;
+  emu::Undertaker undertaker_;
   emu::TestBus bus_;
   std::shared_ptr<emu::LoopbackRings> rings_;
   std::array<End, 2> ends_;

@@ -122,4 +122,11 @@ bool is_spin_worth_it(const proto::LaneArea&, std::uint32_t) {
 void ring_daemon(shim::FdEntry entry) asm("__wrap__ZN5vmbus4shim11ring_daemonENS0_7FdEntryE");
 void ring_daemon(shim::FdEntry) { LaneWorld::current()->ring_daemon(); }
 
+// shim::request_feed()
+int request_feed(int fd, shim::FdEntry entry, int* b, std::uint32_t* generation) asm(
+    "__wrap__ZN5vmbus4shim12request_feedEiNS0_7FdEntryEPiPj");
+int request_feed(int, shim::FdEntry, int* b, std::uint32_t* generation) {
+  return LaneWorld::current()->give_feed(b, generation);
+}
+
 }  // namespace vmbus::test

@@ -28,6 +28,7 @@ class Variant(NamedTuple):
 RECEIVE = "shim/direct_receive.cc"
 SEND = "shim/direct_send.cc"
 DIRECT = "shim/direct.cc"
+FEED = "shim/direct_feed.cc"
 LANE_END = "emu/hvsocket/lane_end.cc"
 TURNS = "emu/hvsocket/lane_turns.cc"
 LANE = "emu/protocol/lane.h"
@@ -80,7 +81,7 @@ VARIANTS = {
     "want_unheeded": Variant("AReceiverWaitsInTheKernel", (
         Edit(DIRECT, "  turn.needs_look |= (asked & proto::kGateWanted) != 0;\n", ""),)),
     "awaited_unheeded": Variant("TwoReceiversShareALane", (
-        Edit(DIRECT, "  if ((asked & proto::kGateAwaited) != 0) {\n", "  if (false) {\n"),)),
+        Edit(DIRECT, "  if ((asked & proto::kGateAwaited) != 0) wake_awaiting(*held.word);\n", ""),)),
     "closed_gate_untold": Variant("ASleeperLearnsOfThePeersClose", (
         Edit(LANE_END, "  if ((before & proto::kGateAwaited) != 0) wake_all(&word);\n",
              ""),)),
@@ -89,6 +90,13 @@ VARIANTS = {
         Edit(LANE, "__builtin_ctzll(rung)));\n      }\n", "__builtin_ctzll(rung)));\n      }\n      bits.exchange(0);\n"),
         Edit(TURNS, "      signal_peer(*source);\n    } else",
              "      signal_peer(*source);\n      while (settle()) {\n      }\n    } else"))),
+    # ---- feeds
+    "fed_and_carrier_holds_unsaid": Variant("APollerIsFed", (
+        Edit(FEED, "  in_flags.fetch_or(proto::kLaneCarrierHolds);\n", ""),)),
+    "fed_asleep": Variant("AReceiverThatGoesToSleepIsFed", (
+        Edit(FEED, "SharedCell(peer.sleepers).exchange(0) != 0) {\n", "false) {\n"),)),
+    "fed_and_want_unheeded": Variant("AReceiverInTheKernelIsFed", (
+        Edit(FEED, "  if ((asked & proto::kGateWanted) != 0) ring_look(opposite);\n", ""),)),
 }
 
 
