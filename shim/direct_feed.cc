@@ -47,9 +47,6 @@ bool DirectEnd::feed_reader() const {
   const std::uint32_t asked = gate.give(feed.generation(), client_);
   VMBUS_FAULT(kGateGiven);
   if ((asked & proto::kGateAwaited) != 0) wake_awaiting(peer.in_gate);
-  if (SharedCell(peer.sleepers).load_seq_cst() != 0 && SharedCell(peer.sleepers).exchange(0) != 0) {
-    wake_from_lane(peer.sleepers);
-  }
   if (turn.wakes_writer) wake_writer_of(index_);
   if ((asked & proto::kGateWanted) != 0) ring_look(opposite);
   return is_fed;

@@ -9,7 +9,7 @@
  * The rule    writer, when the ring's rule says "signal" and nobody sleeps on the lane: takes the
  *             reader's gate if it is free.  Only if the mask is 0, the packet is the next one and the
  *             last, and the carrier is empty: mark, kCarrierHolds, the carrier, position, read_index,
- *             no mark.  Then it gives the gate up and wakes whoever registered meanwhile.  In all
+ *             no mark.  Then it gives the gate up.  In all
  *             other cases it rings the daemon.
  *             daemon, when it takes the gate of one who died: if the mark is at position, and the
  *             carrier holds something, the packet is there, and counts as read; no mark.
@@ -185,14 +185,6 @@ inline tell(me) {
      feed();
 #ifndef UNGATED
      atomic { give_gate() };
-#endif
-#ifndef SLEEPER_UNSEEN
-     atomic {
-       if
-       :: sleepers -> wake_sleeper()
-       :: else
-       fi
-     };
 #endif
      if
      :: fine -> fine = 0

@@ -211,6 +211,35 @@ TEST(LaneSchedule, TwoSendersShareALane) {
   });
 }
 
+// The daemon finds the carrier empty, and its word to that effect comes after there is something in it again. Nobody
+// reads meanwhile; another thread of the sender's gives the daemon time in between.
+TEST(LaneSchedule, TheCarrierIsUsedAgainWhileTheDaemonIsDoneWithIt) {
+  explore({.stops = 2}, [](LaneWorld& world) {
+    enum class At { kFirst, kBetween, kLast, kDone };
+    const auto at = std::make_shared<At>(At::kFirst);
+    const auto wait = [&world, at](At wanted) {
+      world.scheduler().wait_for([at, wanted] { return *at == wanted; }, false);
+    };
+    spawn_reader(world, [wait](LaneProgram& reader) {
+      wait(At::kDone);
+      reader.receive_until(3);
+    });
+    spawn_sender(world, [&world, at, wait](LaneProgram& sender) {
+      sender.send_by_carrier(0, 1);
+      world.request([] {});
+      sender.send_by_carrier(1, 1);
+      *at = At::kBetween;
+      wait(At::kLast);
+      sender.send(2, 1);
+      *at = At::kDone;
+    });
+    world.spawn("another", [at, wait] {
+      wait(At::kBetween);
+      *at = At::kLast;
+    });
+  });
+}
+
 TEST(LaneSchedule, BothEndsSendAndReceive) {
   explore({.stops = 1}, [](LaneWorld& world) {
     spawn_reader(world, [](LaneProgram& reader) {

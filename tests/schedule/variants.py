@@ -69,7 +69,7 @@ VARIANTS = {
              "  static_cast<void>(gave_to_carrier);\n"),)),
     "carrier_sends_ignored": Variant("ASenderUsesTheCarrierAndThenTheRing", (
         Edit(SEND, "  return sends().none() && (SharedCell(lane_->raw)", "  return (SharedCell(lane_->raw)"),)),
-    "dirty_whatever_the_number": Variant("TwoSendersShareALane", (
+    "dirty_whatever_the_number": Variant("TheCarrierIsUsedAgainWhileTheDaemonIsDoneWithIt", (
         Edit(LANE, "    word_.compare_exchange(before, before & ~kDirty);\n",
              "    change([](std::uint64_t word) { return word & ~kDirty; });\n"),),
         (SEND, LANE_END)),
@@ -93,8 +93,6 @@ VARIANTS = {
     # ---- feeds
     "fed_and_carrier_holds_unsaid": Variant("APollerIsFed", (
         Edit(FEED, "  in_flags.fetch_or(proto::kLaneCarrierHolds);\n", ""),)),
-    "fed_asleep": Variant("AReceiverThatGoesToSleepIsFed", (
-        Edit(FEED, "SharedCell(peer.sleepers).exchange(0) != 0) {\n", "false) {\n"),)),
     "fed_and_want_unheeded": Variant("AReceiverInTheKernelIsFed", (
         Edit(FEED, "  if ((asked & proto::kGateWanted) != 0) ring_look(opposite);\n", ""),)),
 }
