@@ -163,6 +163,7 @@ class DirectEnd {
   static long report_error(std::uint32_t& where, InTurn* turn);
 
   long receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait, InTurn* turn);
+  bool reads_without_waiting();
   long find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn);
   long lie_down(ring::ReadTurn& reader, bool sleeps, InTurn* turn) const;
   News news_in_turn(InTurn* turn) const;
@@ -209,6 +210,8 @@ class DirectEnd {
   bool heeds_room_ = false;  // what the ring has no room for is not sent
   bool may_block_ = false;   // the descriptor was not O_NONBLOCK when last asked
   bool polled_ = false;      // this thread's waits look at the ring
+  std::uint32_t carrier_reads_ = 0;
+  long waits_seen_ = 0;  // of this thread, when it was last asked how it reads the carrier
   proto::Lane* lane_ = nullptr;
   proto::LaneArea area_;
   ring::RingMemory in_;

@@ -1,9 +1,11 @@
 // DirectEnd: the receiving half.
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "ringbuf/fault_point.h"
 #include "shim/asked_ends.h"
@@ -18,6 +20,7 @@ namespace {
 using ring::SharedCell;
 
 constexpr int kLooks = 1000;
+constexpr int kReadsPerQuestion = 16;  // of reads from the carrier
 
 std::uint32_t used_bytes(const ring::RingMemory& ring) {
   const auto indices = ring::load_indices(ring);
@@ -66,7 +69,14 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
 long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait,
                              InTurn* turn) {
   VMBUS_FAULT(kReceiveGateTaken);
-  if (const long count = receive_from_carrier(to, flags, turn); count != 0) return count;
+  if (const long count = receive_from_carrier(to, flags, turn); count != 0) {
+    const bool took = count > 0 && (flags & MSG_PEEK) == 0;
+    const bool may_be_warm = may_block_ || polled_ || !thread_polls();
+    if (took && !heeds_room_ && may_be_warm && reads_without_waiting()) {
+      turn->needs_look |= stay_warm();
+    }
+    return count;
+  }
   auto reader = ring::ReadTurn::begin(in_, proto::load_position(*lane_));
   if (!reader) return report_error(lane_->in_error, turn);
   const auto count = read_parts(*reader, to, limit, flags);
@@ -154,6 +164,17 @@ long DirectEnd::receive_from_carrier(const Parts& to, int flags, InTurn* turn) c
   }
   if (count > 0) return count;
   return count == -EAGAIN ? 0 : kThroughCarrier;  // the end, or a bad buffer: the kernel says it
+}
+
+// A thread that takes from the carrier again and again either waits for it where no hook sees that, and must be told
+// of each packet; or never waits, and would find the next in the ring, were it not put into the carrier. Asked
+// now and then: the kernel counts waits.
+bool DirectEnd::reads_without_waiting() {
+  if (++carrier_reads_ % kReadsPerQuestion != 0) return false;
+  rusage usage{};
+  if (real::call(SYS_getrusage, RUSAGE_THREAD, &usage) != 0) return false;
+  const long before = std::exchange(waits_seen_, usage.ru_nvcsw);
+  return usage.ru_nvcsw - before < kReadsPerQuestion / 4;
 }
 
 // The packet that the carrier shows is read once the carrier is empty. False: the ring is nonsense.

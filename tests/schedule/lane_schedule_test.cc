@@ -310,7 +310,7 @@ TEST(LaneSchedule, APollerIsFedTheShortWay) {
 }
 
 TEST(LaneSchedule, AReceiverInTheKernelIsFed) {
-  explore({.stops = 2, .lane = {.feeds = true}}, [](LaneWorld& world) {
+  explore({.stops = 1, .lane = {.feeds = true}}, [](LaneWorld& world) {
     spawn_reader(world, [](LaneProgram& reader) {
       reader.never_sleep();
       reader.receive_until(2);
@@ -321,7 +321,7 @@ TEST(LaneSchedule, AReceiverInTheKernelIsFed) {
 
 // Which is no reason to let it sleep.
 TEST(LaneSchedule, AReceiverThatGoesToSleepIsFed) {
-  explore({.stops = 2, .lane = {.feeds = true}}, [](LaneWorld& world) {
+  explore({.stops = 1, .lane = {.feeds = true}}, [](LaneWorld& world) {
     spawn_reader(world, [](LaneProgram& reader) { reader.receive_until(2); });
     spawn_sender(world, send_two);
   });
