@@ -128,11 +128,25 @@ PumpResult Sockets::turn_out(Socket& socket) {
   return result;
 }
 
+// Its program takes from the ring, and is watched: what is put into the carrier, it would have to fetch from there
+// with a call each, and while it does so the next comes there, too. With the in gate held.
+bool Sockets::is_left_to_reader(const Socket& socket) const {
+  constexpr std::uint8_t kOver = proto::kEndedPeerWrite | proto::kEndedLocalRead;
+  const Stream& stream = *socket.stream;
+  return !socket.lane->in_closed() && socket.lane->is_watched() && !socket.heeds_room() &&
+         !socket.closed && !socket.has(kOver) && !stream.peer_closed && socket.inbox.empty() &&
+         stream.in.memory().interrupt_mask().load_relaxed() != 0;
+}
+
 PumpResult Sockets::turn_in(Socket& socket) {
   if (socket.lane == nullptr) return pump_in(socket, counters_);
   LaneEnd& lane = *socket.lane;
   const Turn turn = lane.begin_in(*socket.stream, is_client_);
   if (turn != Turn::kYes) return not_begun(turn);
+  if (is_left_to_reader(socket)) {
+    lane.end_in(*socket.stream, false);
+    return {};
+  }
   const std::uint64_t received_before = socket.bytes_received;
   const auto is_shown = [&] {
     return !lane.in_closed() && lane.shows_packet(socket.stream->in.position());

@@ -207,6 +207,7 @@ class Sockets {
   void hang_up(Socket& socket);
   bool may_be_fed(const Socket& socket) const;
   void watch_for_room(Socket& socket);
+  bool is_left_to_reader(const Socket& socket) const;
   PumpResult turn_out(Socket& socket);
   PumpResult turn_in(Socket& socket);
   void open_lane(Socket& socket);

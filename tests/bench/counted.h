@@ -2,7 +2,7 @@
 //
 //   held   connections, each idle after some bytes each way: memory, descriptors, idle CPU time
 //   pair   a send and a recv of one message, both ends in one process, again and again: under
-//          callgrind, instructions; under strace, system calls. The difference between N and 2 N of
+//          callgrind, instructions; under its tool none, system calls. The difference between N and 2 N of
 //          them leaves out what happens once.
 #ifndef VMBUS_TESTS_BENCH_COUNTED_H_
 #define VMBUS_TESTS_BENCH_COUNTED_H_

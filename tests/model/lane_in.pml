@@ -28,6 +28,7 @@
  *   PROMPT         who leaves warm calls again: then nobody needs the sweep, and there is none
  * Legal, must pass
  *   AS_FOUND       who takes from the carrier alone leaves the mask as it was
+ *   CARRIER_WARM   who takes from the carrier may leave warm, too
  *   RUNG_AFTER     the own lane's bell is rung when the gate was given up (but see lane_crash.pml)
  *   SWEEP_PENDS    a sweep that finds the gate taken wants it, and the next turn ends the watch
  *   WATCHED_WAITS  the daemon leaves a watched lane to the sweep, whoever rings
@@ -256,6 +257,9 @@ inline turn() {
 #else
   :: atomic { got -> got = 0; interrupt_mask = 0 };
      must_ring = !RING_EMPTY
+#endif
+#ifdef CARRIER_WARM
+  :: atomic { got -> got = 0; watch(); may_wait_or_call() }
 #endif
 #ifdef READ_INDEX_FIRST
   :: atomic { !got && AT_DATA -> copy_packets(); read_index = next };
