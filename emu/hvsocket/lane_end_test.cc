@@ -264,6 +264,32 @@ TEST_F(LaneEndTest, RoomIsWantedByTheDaemonOnlyWhileItKeepsSomething) {
 
 // ---- watching -------------------------------------------------------------------------------------
 
+// It has left warm: the mask set, the lane watched.
+TEST_F(LaneEndTest, TheRingIsLeftToAReaderThatIsAtItUntilItIsQuiet) {
+  const ring::RingMemory& ring = host().state().stream->in.memory();
+  ring.interrupt_mask().store_seq_cst(1);
+  SharedCell(lane(host()).in_flags).fetch_or(proto::kLaneWatched);
+  ASSERT_EQ(guest().send("ring"), 4U);
+  bus.settle();
+  for (int turn = 0; turn < 3; ++turn) {
+    bus.sockets().count_signal(host().state());
+    bus.settle();
+    EXPECT_EQ(host().recv(), "") << "turn " << turn;
+  }
+  LaneEnd& end = *host().state().lane;
+  ASSERT_TRUE(end.memory().lanes().ring(end.index(), proto::Bell::kLook));
+  bus.sockets().answer_bells();  // the watch begins, and sees no turns
+  bus.settle_until([&] { return host().recv() == "ring"; });
+  EXPECT_FALSE(end.is_watched());
+}
+
+TEST_F(LaneEndTest, AColdReaderIsBroughtItsBytesThoughItIsStillWatched) {
+  SharedCell(lane(host()).in_flags).fetch_or(proto::kLaneWatched);
+  ASSERT_EQ(guest().send("carrier"), 7U);
+  bus.settle();
+  EXPECT_EQ(host().recv(), "carrier");
+}
+
 TEST_F(LaneEndTest, IsBusyWhileTurnsAreTaken) {
   LaneEnd& end = *guest().state().lane;
   EXPECT_FALSE(end.is_busy());

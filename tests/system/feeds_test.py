@@ -113,6 +113,25 @@ SERVER = textwrap.dedent(f"""
 """)
 
 
+# Sends to itself, and has what it sent at once.
+BOTH_BYTES = 64 * 50_000
+BOTH_ENDS = textwrap.dedent(f"""
+    import socket
+    listener = socket.socket(socket.AF_VSOCK)
+    listener.bind((socket.VMADDR_CID_ANY, 7011))
+    listener.listen()
+    one = socket.socket(socket.AF_VSOCK)
+    one.connect((1, 7011))
+    other, _ = listener.accept()
+    message = bytes(range(64))
+    for _ in range({BOTH_BYTES} // len(message)):
+        one.sendall(message)
+        if other.recv(4096) != message:
+            raise SystemExit("other bytes")
+    print("done", flush=True)
+""")
+
+
 class Feeds(support.BusTest):
 
     def setUp(self):
@@ -165,6 +184,14 @@ class Feeds(support.BusTest):
         sent = self.bus.start(PYTHON, "-c", SUMMED, as_="guest", environment=RING).check()
         self.assertEqual(reader.check(), sent)
         self.assertGreater(self.counter("feeds_given"), 0)
+
+    def test_who_never_waits_goes_back_to_the_ring(self):
+        before = self.counter("bytes_direct")
+        done = self.bus.start(PYTHON, "-c", BOTH_ENDS, as_="guest", environment=RING)
+        self.assertEqual(done.check(), b"done\n")
+        self.bus.wait_for_sockets(0)
+        # Sent and received past the pump, but for the first few of each thousand or so.
+        self.assertGreater(self.counter("bytes_direct") - before, 2 * BOTH_BYTES * 3 // 4)
 
     def test_the_daemon_is_not_asked_for_each_message(self):
         self.start_reader("echo")
