@@ -123,21 +123,22 @@ void DirectEnd::give(HeldGate& held, InTurn turn) const {
   VMBUS_FAULT(kGateGiven);
   if ((asked & proto::kGateAwaited) != 0) wake_awaiting(*held.word);
   turn.needs_look |= (asked & proto::kGateWanted) != 0;
+  end_turn(held, turn);
+}
+
+void DirectEnd::finish_turn(std::uint64_t& word, bool is_given, InTurn turn) const {
+  HeldGate held;
+  held.word = &word;
+  if (is_given) return end_turn(held, turn);
+  give(held, turn);
+}
+
+// With the gate given up.
+void DirectEnd::end_turn(HeldGate& held, InTurn turn) const {
   tell(&turn);
   if (turn.sleeps) held.is_interrupted = held.signals.would_interrupt(turn.restarts);
   held.signals.restore();
   if (turn.feed_is_due) ask_for_feed(fd_, entry_, key());
-}
-
-void DirectEnd::finish_turn(std::uint64_t& word, bool is_given, InTurn turn) const {
-  if (is_given) {
-    tell(&turn);
-    if (turn.feed_is_due) ask_for_feed(fd_, entry_, key());
-    return;
-  }
-  HeldGate held;
-  held.word = &word;
-  give(held, turn);
 }
 
 void DirectEnd::wake_awaiting(std::uint64_t& gate) {

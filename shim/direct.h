@@ -32,6 +32,9 @@ namespace vmbus::shim {
 // Flags of a lane that send a receiver to the carrier first.
 inline constexpr std::uint32_t kAskCarrier = proto::kLaneCarrierHolds | proto::kLaneEnded;
 
+// So often in a row a call looks for nothing, which only a liar brings about; then it is the kernel's.
+inline constexpr int kVainLooks = 1000;
+
 // Outside of every result. Nothing was moved: the call goes on in the kernel; or, nothing is there, and
 // the call may wait in any way.
 inline constexpr long kThroughCarrier = -5001;
@@ -155,6 +158,7 @@ class DirectEnd {
   void give(HeldGate& held, InTurn turn) const;
   // After the short way.
   void finish_turn(std::uint64_t& word, bool is_given, InTurn turn) const;
+  void end_turn(HeldGate& held, InTurn turn) const;
   void tell(InTurn* turn) const;
   void ring_look(std::uint32_t lane) const;
   void wake_reader(InTurn* turn) const;
@@ -163,6 +167,7 @@ class DirectEnd {
   static long report_error(std::uint32_t& where, InTurn* turn);
 
   long receive_turn(const Parts& to, std::size_t limit, int flags, Wait wait, InTurn* turn);
+  bool may_leave_warm() const;
   bool reads_without_waiting();
   long find_nothing(ring::ReadTurn& reader, Wait wait, InTurn* turn);
   long lie_down(ring::ReadTurn& reader, bool sleeps, InTurn* turn) const;

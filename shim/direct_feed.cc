@@ -1,6 +1,4 @@
 // DirectEnd: the pump's turn for a peer that waits in the kernel, done by the program that has just written.
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "ringbuf/fault_point.h"
@@ -12,11 +10,6 @@ namespace vmbus::shim {
 namespace {
 
 using ring::SharedCell;
-
-bool has_room_for_all(int b) {
-  int queued = 0;
-  return real::call(SYS_ioctl, b, SIOCOUTQ, &queued) == 0 && queued == 0;
-}
 
 long send_split(int b, const ring::SplitSpan& data) {
   iovec parts[2] = {{data.first.data, data.first.size}, {data.second.data, data.second.size}};
@@ -65,7 +58,7 @@ bool DirectEnd::feed_turn(proto::Lane& peer, int b, InTurn* turn) const {
   if (!reader) return false;  // nonsense, which the pump will find
   const ring::SplitSpan data = reader->only_packet();
   const std::size_t bytes = data.first.size + data.second.size;
-  if (bytes == 0 || !has_room_for_all(b)) return false;
+  if (bytes == 0 || !real::is_queue_empty(b)) return false;
   // SYNC(lane.fed): the mark first, then the flag, then the bytes, then the position.
   SharedCell(peer.fed).store_seq_cst(proto::fed_at(position.index));
   VMBUS_FAULT(kFeedMarked);

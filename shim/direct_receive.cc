@@ -19,7 +19,6 @@ namespace {
 
 using ring::SharedCell;
 
-constexpr int kLooks = 1000;
 constexpr int kReadsPerQuestion = 16;  // of reads from the carrier
 
 std::uint32_t used_bytes(const ring::RingMemory& ring) {
@@ -42,7 +41,7 @@ long DirectEnd::receive(const Parts& to, int flags, Wait wait) {
   if (peeks) wait = Wait::kNo;
   // A peer that makes the ring look full and empty by turns, or wakes for nothing, is left to the kernel,
   // which a signal interrupts. Who sleeps in earnest gets there after minutes, and loses nothing.
-  for (int look = 0; look < kLooks; ++look) {
+  for (int look = 0; look < kVainLooks; ++look) {
     // Judged before the gate is taken: the kernel may have to fetch the buffers' pages.
     const std::size_t there = std::min<std::size_t>(to.bytes, used_bytes(in_));
     if (!may_touch(to, there, Access::kWrite)) {
@@ -71,8 +70,7 @@ long DirectEnd::receive_turn(const Parts& to, std::size_t limit, int flags, Wait
   VMBUS_FAULT(kReceiveGateTaken);
   if (const long count = receive_from_carrier(to, flags, turn); count != 0) {
     const bool took = count > 0 && (flags & MSG_PEEK) == 0;
-    const bool may_be_warm = may_block_ || polled_ || !thread_polls();
-    if (took && !heeds_room_ && may_be_warm && reads_without_waiting()) {
+    if (took && !heeds_room_ && may_leave_warm() && reads_without_waiting()) {
       turn->needs_look |= stay_warm();
     }
     return count;

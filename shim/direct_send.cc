@@ -1,6 +1,4 @@
 // DirectEnd: the sending half.
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -20,15 +18,8 @@ using ring::SharedCell;
 
 constexpr std::size_t kTurnBytes = 64 * 1024;  // written with the gate held once
 constexpr std::size_t kSpans = 16;
-// Wakes in a row with no room there.
-constexpr int kVainWakes = 1000;
 // A send of no more waits until there is room for all of it, so that two threads' do not mix.
 constexpr std::size_t kWholeBytes = 4096;
-
-bool is_queue_empty(int fd) {
-  int queued = 0;
-  return real::call(SYS_ioctl, fd, SIOCOUTQ, &queued) == 0 && queued == 0;
-}
 
 }  // namespace
 
@@ -38,7 +29,7 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
   bool whole = wait != Wait::kNo && sent == 0 && from.bytes <= kWholeBytes;
   // A liar who makes it look as if there were room, or wakes for nothing, is left to the kernel, which a signal
   // or a shutdown ends.
-  int vain_wakes = 0;
+  int vain_looks = 0;
   while (sent < from.bytes) {
     long count = write_turn(from, sent, whole);
     // Plugged: the ring was full, and what the carrier has room for is not the ring's.
@@ -49,10 +40,10 @@ DirectEnd::Sent DirectEnd::send(const Parts& from, std::size_t sent, Wait wait) 
     }
     if (count > 0) {
       sent += static_cast<std::size_t>(count);
-      vain_wakes = 0;
+      vain_looks = 0;
       continue;
     }
-    if (++vain_wakes == kVainWakes) return {sent, count == 0, Slept::kNever};
+    if (++vain_looks == kVainLooks) return {sent, count == 0, Slept::kNever};
     const Slept slept = count == 0 ? wait_for_room(wait, sent > 0) : Slept::kNever;
     if (slept != Slept::kWoken) return {sent, count == 0, slept};
   }
@@ -114,7 +105,7 @@ bool DirectEnd::spin_for_room() const {
 
 // Nothing of this end is on its way in the carrier. With the out gate held.
 bool DirectEnd::may_write() const {
-  const auto is_empty = [this] { return is_queue_empty(fd_); };
+  const auto is_empty = [this] { return real::is_queue_empty(fd_); };
   if (!sends().none()) sends().clean(is_empty);
   return sends().none() && (SharedCell(lane_->raw).load_relaxed() == 0 || is_empty());
 }

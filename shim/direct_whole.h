@@ -51,10 +51,14 @@ VMBUS_SHORT bool DirectEnd::stay_warm() const {
   return needs_look;
 }
 
+VMBUS_SHORT bool DirectEnd::may_leave_warm() const {
+  return may_block_ || polled_ || !thread_polls();
+}
+
 // Having read up to `index`. Whoever waits for the next bytes in a receive, or never waits, or looks in its
 // waits, is not told of them; the others are. True: the daemon is to look.
 VMBUS_SHORT bool DirectEnd::leave(std::uint32_t index) const {
-  if (may_block_ || polled_ || !thread_polls()) return stay_warm();
+  if (may_leave_warm()) return stay_warm();
   count_turn();
   return unmask(index);
 }

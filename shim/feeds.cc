@@ -35,7 +35,7 @@ constinit FeedPlace g_places[kPlaces];
 
 // A program with fewer descriptors needs them itself.
 constexpr unsigned long kFewDescriptors = 256;
-// No feed has a lower number: what most_feeds() makes of that.
+// No feed has a lower number: what feed_numbers() makes of that.
 constexpr unsigned kLowestNumber = 200;
 
 FeedPlace& place_of(FeedKey key) { return g_places[(key >> 32) % kPlaces]; }
@@ -114,23 +114,25 @@ void close_feeds_that_are_over() {
   close_feeds([](const FeedPlace& place) { return is_over(place); });
 }
 
-// From `first` on, as many as may be; 0: none.
-int most_feeds(int* first) {
+// Feeds have numbers from `first` on, and there are at most so many.
+struct Numbers {
+  int first = 0;
+  int most = 0;
+};
+
+Numbers feed_numbers() {
   rlimit limit{};
   real::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
-  if (limit.rlim_cur < kFewDescriptors) return 0;
+  if (limit.rlim_cur < kFewDescriptors) return {};
   const auto most = static_cast<int>(std::min<unsigned long>(limit.rlim_cur / 8, kMostFeeds));
-  *first = highest_comfortable_number() - most;
-  return most;
+  return {highest_comfortable_number() - most, most};
 }
 
-// A duplicate among the numbers for feeds, and `received` closed; -1: they are in use.
-int move_up(int received) {
-  int first = 0;
-  const int most = most_feeds(&first);
-  const long moved = most == 0 ? -1 : real::call(SYS_fcntl, received, F_DUPFD_CLOEXEC, first);
+// A duplicate among `numbers`, and `received` closed; -1: they are in use.
+int move_up(int received, Numbers numbers) {
+  const long moved = real::call(SYS_fcntl, received, F_DUPFD_CLOEXEC, numbers.first);
   real::call(SYS_close, received);
-  if (moved < first + most) return static_cast<int>(moved);
+  if (moved < numbers.first + numbers.most) return static_cast<int>(moved);
   real::call(SYS_close, moved);
   return -1;
 }
@@ -188,17 +190,15 @@ bool is_feed_due(FeedKey key) {
 }
 
 void ask_for_feed(int fd, FdEntry entry, FeedKey key) {
-  int first = 0;
   if (is_sandboxed() || !owns_memory()) return;
-  if (g_feeds.load() >= most_feeds(&first)) {
-    close_feeds_that_are_over();
-    if (g_feeds.load() >= most_feeds(&first)) return;
-  }
+  const Numbers numbers = feed_numbers();
+  if (g_feeds.load() >= numbers.most) close_feeds_that_are_over();
+  if (g_feeds.load() >= numbers.most) return;
   int received = -1;
   std::uint32_t generation = 0;
   if (request_feed(fd, entry, &received, &generation) != 0 || received < 0) return;
   const LockedSection section;
-  if (const int moved = move_up(received); moved >= 0) {
+  if (const int moved = move_up(received, numbers); moved >= 0) {
     keep_feed(place_of(key), key, entry, moved, generation);
   }
 }

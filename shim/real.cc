@@ -1,7 +1,9 @@
 #include "shim/real.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -42,6 +44,11 @@ long socket_cookie(int fd, unsigned long long* cookie) {
 bool is_nonblocking(int fd) {
   const long flags = call(SYS_fcntl, fd, F_GETFL);
   return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+bool is_queue_empty(int fd) {
+  int queued = 0;
+  return call(SYS_ioctl, fd, SIOCOUTQ, &queued) == 0 && queued == 0;
 }
 
 std::int64_t now_ns() {

@@ -100,7 +100,8 @@ long dup2(int fd, int target);
 bool has_one_thread();  // false where libc cannot tell
 long socket_cookie(int fd, unsigned long long* cookie);
 bool is_nonblocking(int fd);
-std::int64_t now_ns();  // CLOCK_MONOTONIC
+bool is_queue_empty(int fd);  // SIOCOUTQ: the peer has read all; false where nobody can tell
+std::int64_t now_ns();        // CLOCK_MONOTONIC
 
 // A counter that runs at some constant speed: cheap, for what need not be exact.
 #if defined(__x86_64__)

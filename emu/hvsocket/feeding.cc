@@ -26,9 +26,7 @@ bool takes_packets_whole(int b) {
 // Its programs work rings, so that whoever reads the carrier holds the gate meanwhile, and nothing but the
 // pump's copy would happen to a packet.
 bool Sockets::may_be_fed(const Socket& socket) const {
-  constexpr std::uint8_t kOver = proto::kEndedPeerWrite | proto::kEndedLocalRead;
-  return socket.lane != nullptr && !socket.lane->in_closed() && socket.works_rings &&
-         !socket.heeds_room() && !socket.closed && !socket.has(kOver) && socket.inbox.empty() &&
+  return socket.lane != nullptr && socket.works_rings && takes_plain_bytes(socket) &&
          !stands_still(socket) && takes_packets_whole(socket.b.get());
 }
 

@@ -128,13 +128,18 @@ PumpResult Sockets::turn_out(Socket& socket) {
   return result;
 }
 
+// What comes next from the ring is for the carrier, as it is, or for a program. REQUIRES: it has a lane.
+bool Sockets::takes_plain_bytes(const Socket& socket) {
+  constexpr std::uint8_t kOver = proto::kEndedPeerWrite | proto::kEndedLocalRead;
+  return !socket.lane->in_closed() && !socket.heeds_room() && !socket.closed &&
+         !socket.has(kOver) && socket.inbox.empty();
+}
+
 // Its program takes from the ring, and is watched: what is put into the carrier, it would have to fetch from there
 // with a call each, and while it does so the next comes there, too. With the in gate held.
-bool Sockets::is_left_to_reader(const Socket& socket) const {
-  constexpr std::uint8_t kOver = proto::kEndedPeerWrite | proto::kEndedLocalRead;
+bool Sockets::is_left_to_reader(const Socket& socket) {
   const Stream& stream = *socket.stream;
-  return !socket.lane->in_closed() && socket.lane->is_watched() && !socket.heeds_room() &&
-         !socket.closed && !socket.has(kOver) && !stream.peer_closed && socket.inbox.empty() &&
+  return takes_plain_bytes(socket) && socket.lane->is_watched() && !stream.peer_closed &&
          stream.in.memory().interrupt_mask().load_relaxed() != 0;
 }
 

@@ -205,9 +205,10 @@ class Sockets {
   void on_line_event(std::uint64_t cookie, int line, std::uint32_t events);
   void hang_up_if_sent(Socket& socket);
   void hang_up(Socket& socket);
+  static bool takes_plain_bytes(const Socket& socket);
   bool may_be_fed(const Socket& socket) const;
   void watch_for_room(Socket& socket);
-  bool is_left_to_reader(const Socket& socket) const;
+  static bool is_left_to_reader(const Socket& socket);
   PumpResult turn_out(Socket& socket);
   PumpResult turn_in(Socket& socket);
   void open_lane(Socket& socket);

@@ -41,20 +41,34 @@ void send_three_half_rings(LaneProgram& sender) {
   for (std::uint64_t i = 0; i < 3; ++i) sender.send(i * kHalfRing, kHalfRing);
 }
 
-// ---- receiving ------------------------------------------------------------------------------------
+// ---- programs that run with feeds and without -------------------------------------------------------
 
-TEST(LaneSchedule, ABlockingReceiverSleepsAndIsWoken) {
-  explore({.stops = 2}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.receive_until(2); });
-    spawn_sender(world, send_two);
+void poller_of_two(LaneWorld& world) {
+  spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(2); });
+  spawn_sender(world, send_two);
+}
+void receiver_of_two(LaneWorld& world) {
+  spawn_reader(world, [](LaneProgram& reader) { reader.receive_until(2); });
+  spawn_sender(world, send_two);
+}
+void receiver_of_two_in_the_kernel(LaneWorld& world) {
+  spawn_reader(world, [](LaneProgram& reader) {
+    reader.never_sleep();
+    reader.receive_until(2);
   });
+  spawn_sender(world, send_two);
+}
+void poller_that_makes_room(LaneWorld& world) {
+  spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(3 * kHalfRing); });
+  spawn_sender(world, send_three_half_rings);
 }
 
+// ---- receiving ------------------------------------------------------------------------------------
+
+TEST(LaneSchedule, ABlockingReceiverSleepsAndIsWoken) { explore({.stops = 2}, receiver_of_two); }
+
 TEST(LaneSchedule, AReceiverSpinsBeforeItSleeps) {
-  explore({.stops = 1, .lane = {.spins = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.receive_until(2); });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 1, .lane = {.spins = true}}, receiver_of_two);
 }
 
 TEST(LaneSchedule, TheShortWaysMeet) {
@@ -71,20 +85,11 @@ TEST(LaneSchedule, TheShortWaysMeet) {
 }
 
 TEST(LaneSchedule, AReceiverWaitsInTheKernel) {
-  explore({.stops = 2}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) {
-      reader.never_sleep();
-      reader.receive_until(2);
-    });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 2}, receiver_of_two_in_the_kernel);
 }
 
 TEST(LaneSchedule, APollerIsToldByTheCarrier) {
-  explore({.stops = 2, .lane = {.polls = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(2); });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 2, .lane = {.polls = true}}, poller_of_two);
 }
 
 // It leaves the ring warm, and then polls.
@@ -161,10 +166,7 @@ TEST(LaneSchedule, AWriterSleepsTooLong) {
 }
 
 TEST(LaneSchedule, APollerMakesRoomForAWriter) {
-  explore({.stops = 1, .lane = {.polls = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(3 * kHalfRing); });
-    spawn_sender(world, send_three_half_rings);
-  });
+  explore({.stops = 1, .lane = {.polls = true}}, poller_that_makes_room);
 }
 
 // What is in the carrier comes before what is written later.
@@ -293,10 +295,7 @@ TEST(LaneSchedule, ASleeperLearnsThatItsOwnEndIsShut) {
 // ---- feeds: the sender puts its bytes into the reader's carrier itself -----------------------------
 
 TEST(LaneSchedule, APollerIsFed) {
-  explore({.stops = 2, .lane = {.polls = true, .feeds = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(2); });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 2, .lane = {.polls = true, .feeds = true}}, poller_of_two);
 }
 
 TEST(LaneSchedule, APollerIsFedTheShortWay) {
@@ -310,28 +309,16 @@ TEST(LaneSchedule, APollerIsFedTheShortWay) {
 }
 
 TEST(LaneSchedule, AReceiverInTheKernelIsFed) {
-  explore({.stops = 1, .lane = {.feeds = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) {
-      reader.never_sleep();
-      reader.receive_until(2);
-    });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 1, .lane = {.feeds = true}}, receiver_of_two_in_the_kernel);
 }
 
 // Which is no reason to let it sleep.
 TEST(LaneSchedule, AReceiverThatGoesToSleepIsFed) {
-  explore({.stops = 1, .lane = {.feeds = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.receive_until(2); });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 1, .lane = {.feeds = true}}, receiver_of_two);
 }
 
 TEST(LaneSchedule, APollerIsFedAndMakesRoomForAWriter) {
-  explore({.stops = 1, .lane = {.polls = true, .feeds = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(3 * kHalfRing); });
-    spawn_sender(world, send_three_half_rings);
-  });
+  explore({.stops = 1, .lane = {.polls = true, .feeds = true}}, poller_that_makes_room);
 }
 
 TEST(LaneSchedule, AFedReaderLearnsOfTheEndBehindTheBytes) {
@@ -379,10 +366,7 @@ TEST(LaneSchedule, AWriterWaitsForTheRingsRoomAlone) {
 }
 
 TEST(LaneSchedule, APollerMakesTheRingsRoomForAWriter) {
-  explore({.stops = 1, .lane = {.polls = true, .quirks = kStrict}}, [](LaneWorld& world) {
-    spawn_reader(world, [](LaneProgram& reader) { reader.poll_until(3 * kHalfRing); });
-    spawn_sender(world, send_three_half_rings);
-  });
+  explore({.stops = 1, .lane = {.polls = true, .quirks = kStrict}}, poller_that_makes_room);
 }
 
 }  // namespace
