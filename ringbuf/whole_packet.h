@@ -13,6 +13,7 @@
 #include <cstring>
 #include <span>
 
+#include "ringbuf/copy_way.h"
 #include "ringbuf/fault_point.h"
 #include "ringbuf/index.h"
 #include "ringbuf/pipe.h"
@@ -40,7 +41,8 @@ constexpr std::uint64_t whole_packet_header(std::uint32_t payload_bytes) {
 
 // REQUIRES: not empty, at most max_stream_payload_bytes().
 [[gnu::always_inline]] inline WholeWrite write_whole_packet(const RingMemory& memory,
-                                                            std::span<const std::byte> data) {
+                                                            std::span<const std::byte> data,
+                                                            CopyWay way = CopyWay::kCached) {
   const std::uint32_t size = memory.data_bytes();
   const std::uint32_t start = memory.write_index().load_relaxed();
   // SYNC(ring.release): acquires, as in RingWriter::refresh_read_index().
@@ -58,7 +60,7 @@ constexpr std::uint64_t whole_packet_header(std::uint32_t payload_bytes) {
   memory.store_word(trailer - kWordBytes, 0);  // the padding, before the data
   memory.store_word(trailer, std::bit_cast<std::uint64_t>(Trailer{0, start}));
   VMBUS_FAULT(kWholeSendHead);
-  std::memcpy(memory.span_at(start + kPipePayloadOffset), data.data(), payload);
+  copy(memory.span_at(start + kPipePayloadOffset), data.data(), payload, way);
   VMBUS_FAULT(kWholeSendCopied);
   // SYNC(ring.publish), SYNC(ring.wake): as in RingWriter::publish_staged() and
   // reader_must_be_signalled(), for a batch of one packet.

@@ -7,6 +7,7 @@
 
 #include "ringbuf/fault_point.h"
 #include "ringbuf/pipe_writer.h"
+#include "shim/copy_pace.h"
 #include "shim/direct_whole.h"
 #include "shim/real.h"
 #include "shim/spin.h"
@@ -133,7 +134,9 @@ long DirectEnd::write_packets(const Parts& from, std::size_t skip, std::size_t w
   const auto batch = writer->prepare_batch(packet_bytes_, wanted, spans);
   if (!batch) return report_error(lane_->out_error, turn);
   if (whole && batch->bytes < wanted) return 0;
-  Cursor(from, skip).copy_into(std::span(spans).first(batch->span_count));
+  CopyLap lap(area_.lane(proto::opposite_lane(index_)), batch->bytes);
+  Cursor(from, skip).copy_into(std::span(spans).first(batch->span_count), lap.way());
+  lap.end();
   VMBUS_FAULT(kSendCopied);
   writer->finish_batch(batch->bytes);
   VMBUS_FAULT(kSendStaged);

@@ -11,6 +11,7 @@
 #include "ringbuf/fault_point.h"
 #include "ringbuf/whole_packet.h"
 #include "shim/asked_ends.h"
+#include "shim/copy_pace.h"
 #include "shim/direct.h"
 #include "shim/direct_cache.h"
 #include "shim/real.h"
@@ -106,7 +107,9 @@ VMBUS_SHORT bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) co
   VMBUS_FAULT(kWholeSendGateTaken);
   auto written = ring::WholeWrite::kNo;
   if (sends().none() && ring::SharedCell(lane_->raw).load_relaxed() == 0) {
-    written = ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes});
+    CopyLap lap(area_.lane(proto::opposite_lane(index_)), bytes);
+    written = ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes}, lap.way());
+    if (written != ring::WholeWrite::kNo) lap.end();
   }
   if (written != ring::WholeWrite::kNo) count_sent(bytes);
   VMBUS_FAULT(kWholeSendCounted);

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <span>
 
+#include "ringbuf/copy_way.h"
 #include "ringbuf/ring_memory.h"
 #include "shim/user_ranges.h"
 
@@ -50,12 +50,12 @@ class Cursor {
     }
   }
   // REQUIRES: there is as much.
-  void copy_into(std::span<const ring::Span> spans) {
+  void copy_into(std::span<const ring::Span> spans, ring::CopyWay way = ring::CopyWay::kCached) {
     for (ring::Span span : spans) {
       while (span.size > 0) {
         const std::span<std::byte> from = piece();
         const std::size_t length = std::min(from.size(), span.size);
-        std::memcpy(span.data, from.data(), length);
+        ring::copy(span.data, from.data(), length, way);
         advance(length);
         span.data += length;
         span.size -= length;

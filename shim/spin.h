@@ -43,6 +43,13 @@ void find_cpu_word();
   if (const std::uint32_t cpu = this_cpu(); shown.load_relaxed() != cpu) shown.store_relaxed(cpu);
 }
 
+// The program of this lane was last seen on another CPU than ours.
+inline bool is_on_another_cpu(proto::Lane& lane) {
+  const std::uint32_t mine = this_cpu();
+  const std::uint32_t others = ring::SharedCell(lane.cpu).load_relaxed();
+  return mine != 0 && others != 0 && mine != others;
+}
+
 // The peer of this lane was last seen on another CPU (or nowhere, and more than one is ours), and spins of
 // this thread have not been in vain lately: after four it tries every sixteenth only.
 bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane);
