@@ -55,8 +55,6 @@ void CopyLap::begin(proto::Lane& reader, std::size_t bytes) {
   if (pace.is_timed()) begun_ns_ = monotonic_ns();
 }
 
-void CopyLap::note() const {
-  t_pace.note(bytes_, begun_ns_ != 0 ? monotonic_ns() - begun_ns_ : 0);
-}
+void CopyLap::note() const { t_pace.note(bytes_, begun_ns_ != 0 ? monotonic_ns() - begun_ns_ : 0); }
 
 }  // namespace vmbus::shim

@@ -18,8 +18,9 @@ namespace vmbus::shim {
 // the faster one is used for some megabytes.
 class CopyPace {
  public:
-  static constexpr std::size_t kLaps = 15;                  // that are timed, each way
-  static constexpr std::size_t kSettleBytes = 256 * 1024;   // not timed: a ring left by the other way
+  static constexpr std::size_t kLaps = 15;  // that are timed, each way
+  static constexpr std::size_t kSettleBytes =
+      256 * 1024;  // not timed: a ring left by the other way
   static constexpr std::size_t kGoBytes = 64 * 1024 * 1024;  // until both are timed again
 
   // The next copy's.
@@ -48,12 +49,14 @@ class CopyPace {
 class CopyLap {
  public:
   [[gnu::always_inline]] CopyLap(proto::Lane& reader, std::size_t bytes) {
-    if (bytes >= kPacedBytes) [[unlikely]] begin(reader, bytes);
+    if (bytes >= kPacedBytes) [[unlikely]]
+      begin(reader, bytes);
   }
   ring::CopyWay way() const { return way_; }
   // It was made, all of it.
   [[gnu::always_inline]] void end() const {
-    if (bytes_ != 0) [[unlikely]] note();
+    if (bytes_ != 0) [[unlikely]]
+      note();
   }
 
  private:

@@ -68,7 +68,7 @@ class DirectEnd {
 
   // A count above 0, or kThroughCarrier, or as `wait` says; a sleep may end with -EINTR.
   long receive(const Parts& to, int flags, Wait wait);
-  // May a receive that found nothing sleep on the lane? Asks the kernel.
+  // May a receive that found nothing sleep on the lane?
   bool may_sleep();
   struct Sent {
     std::size_t bytes;            // in the ring now
@@ -175,6 +175,8 @@ class DirectEnd {
   Slept prepare_to_sleep() const;
   bool spin_for_data();
   long sleep_for_data(Wait wait);
+  bool ask_may_sleep();
+  bool may_go_on_sleeping();
   long receive_from_carrier(const Parts& to, int flags, InTurn* turn) const;
   bool is_carrier_empty() const;
   bool step_over_shown(InTurn* turn) const;
@@ -214,6 +216,8 @@ class DirectEnd {
   bool drains_ = false;      // and gives room back once the ring is empty
   bool heeds_room_ = false;  // what the ring has no room for is not sent
   bool may_block_ = false;   // the descriptor was not O_NONBLOCK when last asked
+  bool may_sleep_ = false;   // of a known end: a receive may, when the kernel was last asked
+  bool is_unasked_ = false;  // a sleep begins without asking it
   bool polled_ = false;      // this thread's waits look at the ring
   std::uint32_t carrier_reads_ = 0;
   long waits_seen_ = 0;  // of this thread, when it was last asked how it reads the carrier

@@ -108,7 +108,8 @@ VMBUS_SHORT bool DirectEnd::send_whole(const void* buffer, std::size_t bytes) co
   auto written = ring::WholeWrite::kNo;
   if (sends().none() && ring::SharedCell(lane_->raw).load_relaxed() == 0) {
     CopyLap lap(area_.lane(proto::opposite_lane(index_)), bytes);
-    written = ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes}, lap.way());
+    written =
+        ring::write_whole_packet(out_, {static_cast<const std::byte*>(buffer), bytes}, lap.way());
     if (written != ring::WholeWrite::kNo) lap.end();
   }
   if (written != ring::WholeWrite::kNo) count_sent(bytes);

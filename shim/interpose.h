@@ -22,6 +22,7 @@
 
 #include "shim/fd_table.h"
 #include "shim/fork.h"
+#include "shim/known_epoch.h"
 #include "shim/real.h"
 
 // libc declares what is no cancellation point noexcept, so the compiler checks that column of the
@@ -43,6 +44,12 @@ namespace vmbus::shim {
 // us.
 inline void forget(int fd) {
   if (fd_table().is_set(fd) && owns_memory()) fd_table().clear(fd);
+}
+
+// `result` of a call that may have changed how calls on `fd` wait: O_NONBLOCK, SO_RCVTIMEO.
+inline int changed_waits(int fd, long result) {
+  if (fd_table().find(fd).is_carrier()) forget_known_ends();
+  return real::answer_int(result);
 }
 
 // A descriptor (or -errno) from the kernel that is not ours.

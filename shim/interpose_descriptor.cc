@@ -77,6 +77,8 @@ int fcntl_with(int fd, int command, void* argument) {
       return real::answer_int(real::blocking(SYS_fcntl, fd, command, argument));
     case F_GETOWN:
       return get_owner(fd);
+    case F_SETFL:
+      return changed_waits(fd, real::call(SYS_fcntl, fd, command, argument));
     default:
       return real::answer_int(real::call(SYS_fcntl, fd, command, argument));
   }

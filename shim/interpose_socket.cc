@@ -1,6 +1,7 @@
 // Creation, names, life cycle, options: the wrappers.
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 
 #include "shim/creation.h"
 #include "shim/device.h"
@@ -85,7 +86,9 @@ int setsockopt(int fd, int level, int option, const void* value, socklen_t lengt
     const long result = ours.setsockopt(level, option, value, length);
     if (result != kNotOurs) return real::answer_int(result);
   }
-  return real::answer_int(real::call(SYS_setsockopt, fd, level, option, value, length));
+  const long result = real::call(SYS_setsockopt, fd, level, option, value, length);
+  const bool is_limit = option == SO_RCVTIMEO_OLD || option == SO_RCVTIMEO_NEW;
+  return level == SOL_SOCKET && is_limit ? changed_waits(fd, result) : real::answer_int(result);
 }
 
 int ioctl(int fd, unsigned long request, ...) noexcept {
@@ -103,5 +106,5 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
   // Whatever `fd` is, this one must not ask a real device.
   if (result == kNotOurs && request == kGetLocalCid) result = refuse_local_cid(fd);
   if (result == kNotOurs) result = real::call(SYS_ioctl, fd, request, argument);
-  return real::answer_int(result);
+  return request == FIONBIO ? changed_waits(fd, result) : real::answer_int(result);
 }

@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "shim/real.h"
+#include "shim/signals.h"
 #include "shim/spin.h"
 
 #ifndef SYS_futex_waitv  // Linux 5.16
@@ -30,6 +31,12 @@ constexpr std::int64_t kSecondNs = 1'000'000'000;
 
 constinit std::atomic<bool> g_cannot{false};
 
+// A handler that no hook saw has ended a sleep that was to go on after those with SA_RESTART.
+Slept judge_unseen_handler() {
+  note_handler();
+  return all_handlers_restart() ? Slept::kWoken : Slept::kInterrupted;
+}
+
 }  // namespace
 
 bool may_sleep_on_lane(int fd, int option) {
@@ -44,7 +51,8 @@ Slept sleep_on_lane(std::uint32_t& word, std::uint32_t value, LaneSleep how) {
   const std::int64_t end = monotonic_ns() + how.limit_ns;
   const timespec until{end / kSecondNs, end % kSecondNs};
   const Waiter waiter{value, reinterpret_cast<std::uintptr_t>(&word), kWord32, 0};
-  const long result = how.restarts
+  const bool may_restart = how.restarts && handles_signals();
+  const long result = may_restart
                           ? real::blocking(SYS_futex_waitv, &waiter, 1, 0, &until, CLOCK_MONOTONIC)
                           : real::blocking(SYS_futex, &word, FUTEX_WAIT_BITSET, value, &until,
                                            nullptr, FUTEX_BITSET_MATCH_ANY);
@@ -52,7 +60,7 @@ Slept sleep_on_lane(std::uint32_t& word, std::uint32_t value, LaneSleep how) {
     case -ETIMEDOUT:
       return Slept::kLongEnough;
     case -EINTR:
-      return Slept::kInterrupted;
+      return how.restarts && !may_restart ? judge_unseen_handler() : Slept::kInterrupted;
     case -ENOSYS:
     case -EPERM:
     case -EACCES:

@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "ringbuf/shared_word.h"
+#include "shim/signals.h"
 #include "tests/support/thread_state.h"
 
 #ifndef SYS_futex_waitv
@@ -81,6 +82,7 @@ class LaneSleepTest : public testing::Test {
     ::close(pair_[1]);
   }
   void SetUp() override {
+    note_handler();
     word_ = kValue;
     const bool works = sleep_on_lane(word_, kValue, {1, true}) != Slept::kNever;
     if (!works) GTEST_SKIP() << "this kernel has no futex_waitv";
@@ -169,6 +171,34 @@ TEST_F(LaneSleepTest, ARestartedSleepLooksAtItsWordAgain) {
   ring::SharedCell(word_).store_seq_cst(0);  // and nobody wakes
   sleeper.signal(SIGUSR1);
   EXPECT_EQ(sleeper.join(), Slept::kWoken);
+}
+
+// A handler that no hook saw: the sleep ends, and its caller looks again if the handler is one that calls go on after.
+TEST_F(LaneSleepTest, ASignalThatNobodyKnewOfIsJudgedWhenItComes) {
+  struct Row {
+    int flags;
+    bool restarts;
+    Slept slept;
+  };
+  for (const Row row :
+       {Row{0, true, Slept::kInterrupted}, Row{0, false, Slept::kInterrupted},
+        Row{SA_RESTART, true, Slept::kWoken}, Row{SA_RESTART, false, Slept::kInterrupted}}) {
+    handle_sigusr1(row.flags);
+    g_handles_signals = false;
+    Sleeper sleeper(word_, {kLongNs, row.restarts});
+    sleeper.signal(SIGUSR1);
+    EXPECT_EQ(sleeper.join(), row.slept) << row.flags << ' ' << row.restarts;
+    EXPECT_EQ(handles_signals(), row.restarts) << "the next sleep knows, if it matters";
+  }
+}
+
+// Programs without handlers sleep where the call that goes on after them is missing.
+TEST_F(LaneSleepTest, WithoutHandlersAnyKernelWillDo) {
+  EXPECT_TRUE(without_futex_waitv(ENOSYS, [this] {
+    g_handles_signals = false;
+    return sleep_on_lane(word_, kValue, {1, true}) == Slept::kLongEnough &&
+           may_sleep_on_lane(pair_[0], SO_RCVTIMEO);
+  }));
 }
 
 TEST_F(LaneSleepTest, SocketsWithATimeLimitSleepInTheKernel) {

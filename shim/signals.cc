@@ -9,6 +9,8 @@
 namespace vmbus::shim {
 namespace {
 
+constexpr int kSignals = 64;  // of the kernel
+
 // As rt_sigaction() writes it.
 struct KernelAction {
   void (*handler)(int);
@@ -17,11 +19,29 @@ struct KernelAction {
   std::uint64_t mask;
 };
 
+KernelAction action_of(int number) {
+  KernelAction action{};
+  real::call(SYS_rt_sigaction, number, nullptr, &action, sizeof action.mask);
+  return action;
+}
+
+bool is_handled(const KernelAction& action) {
+  return action.handler != SIG_DFL && action.handler != SIG_IGN;
+}
+
 }  // namespace
 
 constinit std::atomic<bool> g_handles_signals{false};
 
 void note_handler() { g_handles_signals.store(true, std::memory_order_relaxed); }
+
+bool all_handlers_restart() {
+  for (int number = 1; number <= kSignals; ++number) {
+    const KernelAction action = action_of(number);
+    if (is_handled(action) && (action.flags & SA_RESTART) == 0) return false;
+  }
+  return true;
+}
 
 void BlockedSignals::block() {
   if (!handles_signals()) return;
@@ -40,11 +60,8 @@ bool BlockedSignals::would_interrupt(bool restarts) const {
   std::uint64_t pending = 0;
   if (!is_blocking_ || real::call(SYS_rt_sigpending, &pending, sizeof pending) != 0) return false;
   for (pending &= ~saved_; pending != 0; pending &= pending - 1) {
-    KernelAction action{};
-    real::call(SYS_rt_sigaction, __builtin_ctzll(pending) + 1, nullptr, &action,
-               sizeof action.mask);
-    const bool is_handled = action.handler != SIG_DFL && action.handler != SIG_IGN;
-    if (is_handled && !(restarts && (action.flags & SA_RESTART) != 0)) return true;
+    const KernelAction action = action_of(__builtin_ctzll(pending) + 1);
+    if (is_handled(action) && !(restarts && (action.flags & SA_RESTART) != 0)) return true;
   }
   return false;
 }

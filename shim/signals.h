@@ -14,6 +14,8 @@ namespace vmbus::shim {
 extern constinit std::atomic<bool> g_handles_signals;
 inline bool handles_signals() { return g_handles_signals.load(std::memory_order_relaxed); }
 void note_handler();  // for good: libc, or the program by number, installed one
+// Every handler that the kernel knows of has SA_RESTART.
+bool all_handlers_restart();
 
 class BlockedSignals {
  public:

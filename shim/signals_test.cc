@@ -64,5 +64,17 @@ TEST_F(SignalsTest, WhatTheProgramBlocksInterruptsNothing) {
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+// Other handlers of this process, if any, are libc's own, and have it.
+TEST_F(SignalsTest, KnowsWhetherAllHandlersRestart) {
+  handle(ignore, 0);
+  EXPECT_FALSE(all_handlers_restart());
+  handle(ignore, SA_RESTART);
+  EXPECT_TRUE(all_handlers_restart());
+  for (auto* const none : {SIG_IGN, SIG_DFL}) {
+    handle(none, 0);
+    EXPECT_TRUE(all_handlers_restart());
+  }
+}
+
 }  // namespace
 }  // namespace vmbus::shim

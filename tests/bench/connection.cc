@@ -10,7 +10,7 @@
 #include <cerrno>
 
 #include "tests/bench/transport.h"
-#include "tests/bench/unhooked.h"
+#include "tests/support/unhooked.h"
 
 namespace vmbus::bench {
 
@@ -66,9 +66,10 @@ void Connection::watch() {
     epoll_fd_ = static_cast<int>(require(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
     require(::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd_, &event), "epoll_ctl");
   } else {
-    epoll_fd_ =
-        static_cast<int>(require(unhooked(SYS_epoll_create1, EPOLL_CLOEXEC), "epoll_create1"));
-    require(unhooked(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, fd_, argument(&event)), "epoll_ctl");
+    epoll_fd_ = static_cast<int>(
+        require(unhooked(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0), "epoll_create1"));
+    require(unhooked(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, fd_, pointer_argument(&event), 0),
+            "epoll_ctl");
   }
 }
 
@@ -77,7 +78,8 @@ void Connection::wait_for_bytes() const {
   if (wait_ == Wait::kEpoll) {
     require(::epoll_wait(epoll_fd_, &event, 1, -1), "epoll_wait");
   } else {
-    require(unhooked(SYS_epoll_pwait, epoll_fd_, argument(&event), 1, -1), "epoll_pwait");
+    require(unhooked(SYS_epoll_pwait, epoll_fd_, pointer_argument(&event), 1, -1, 0),
+            "epoll_pwait");
   }
 }
 

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "tests/bench/unhooked.h"
+#include "tests/support/unhooked.h"
 
 namespace vmbus::bench {
 namespace {
@@ -38,7 +38,8 @@ int family_of(Transport transport) {
 void require_wrapper(int fd) {
   int family = 0;
   socklen_t length = sizeof family;
-  require(unhooked(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, argument(&family), argument(&length)),
+  require(unhooked(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, pointer_argument(&family),
+                   pointer_argument(&length)),
           "SO_DOMAIN");
   if (family == AF_UNIX) return;
   errno = EPROTONOSUPPORT;

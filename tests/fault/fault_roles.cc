@@ -33,7 +33,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/bench/unhooked.h"
+#include "tests/support/unhooked.h"
 
 namespace {
 
@@ -143,7 +143,7 @@ struct Task {
 void wait_for(const Task& task, short events) {
   pollfd wanted{task.fd, events, 0};
   if (task.polls_raw) {
-    vmbus::bench::unhooked(SYS_ppoll, vmbus::bench::argument(&wanted), 1);
+    unhooked(SYS_ppoll, pointer_argument(&wanted), 1, 0, 0, 0);
   } else if (task.polls) {
     ::poll(&wanted, 1, -1);
   }

@@ -26,20 +26,7 @@
 /* Needs sys/socket.h before it. */
 #include <linux/vm_sockets.h>
 
-#ifdef __x86_64__
-static long unhooked(long number, long a, long b, long c, long d, long e) {
-  long result = number;
-  __asm__ volatile("movq %[d], %%r10\n\tmovq %[e], %%r8\n\tsyscall"
-                   : "+a"(result)
-                   : "D"(a), "S"(b), "d"(c), [d] "r"(d), [e] "r"(e)
-                   : "rcx", "r11", "r10", "r8", "memory");
-  if (result >= 0) return result;
-  errno = (int)-result;
-  return -1;
-}
-#else
-#define unhooked(number, a, b, c, d, e) syscall(number, a, b, c, d, e)
-#endif
+#include "tests/support/unhooked.h"
 
 static void give_up(const char* what) {
   perror(what);

@@ -2,6 +2,7 @@
 """Programs that sleep on their sockets' lanes: they are woken without the daemon, and by all that ends a wait."""
 
 import os
+import pathlib
 import signal
 import textwrap
 
@@ -136,6 +137,28 @@ class Sleepers(support.BusTest):
         waiter = self.start(WAIT + textwrap.dedent(code), as_="guest")
         self.wait_until_asleep(waiter, count)
         return peer, waiter
+
+    # --- how a receive waits may change
+
+    def test_a_receive_that_may_wait_no_longer_or_not_for_long(self):
+        # The program remembers that its receives may sleep. A change that a hook sees holds at once; one that none
+        # sees, after one sleep at most, which has an end.
+        program = support.compile_c(pathlib.Path(__file__).with_name("changed_waits.c"))
+        at_once, after_a_wait = "EAGAIN, did not wait", "EAGAIN, waited"
+        for how, expected in {
+                "setfl": [at_once, at_once],
+                "fionbio": [at_once, at_once],
+                "limit": [after_a_wait, after_a_wait],
+                "unhooked-setfl": [after_a_wait, at_once],
+                "unhooked-fionbio": [after_a_wait, at_once],
+                "unhooked-limit": [after_a_wait, after_a_wait]}.items():
+            with self.subTest(how=how):
+                server = self.start(ANSWER, as_="host")
+                server.wait_for_output(b"listening")
+                asker = self.bus.start(program, str(PORT), how, as_="guest", environment=NO_SPIN)
+                asker.check()
+                self.assertEqual(asker.output.decode().splitlines(), expected)
+                server.check()
 
     # --- woken directly
 

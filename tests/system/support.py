@@ -104,7 +104,7 @@ def scratch():
 def compile_c(source, *options):
     program = scratch() / "-".join([source.stem, *(option.strip("-") for option in options)])
     if not program.exists():
-        subprocess.run(["cc", "-O2", "-o", program, *options, source], check=True)
+        subprocess.run(["cc", "-O2", "-I", ROOT, "-o", program, *options, source], check=True)
     return str(program)
 
 
