@@ -44,9 +44,10 @@ tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
   const auto entry = registry_.allocate();
   if (!entry) return tl::unexpected(ENFILE);
   auto carrier = make_carrier(*entry, spec.type);
-  if (!carrier) {
+  int error = carrier ? close_watch_.add(carrier->a.get(), carrier->cookie) : carrier.error();
+  if (error != 0) {
     registry_.free(*entry);
-    return tl::unexpected(carrier.error() == EMFILE ? ENFILE : carrier.error());
+    return tl::unexpected(error == EMFILE ? ENFILE : error);
   }
   auto socket = std::make_unique<Socket>();
   Socket& born = *socket;
@@ -296,7 +297,7 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
     watch_for_room(*socket);
   }
   const bool maybe_closed = (events & (EPOLLHUP | EPOLLERR)) != 0 && !socket->closed;
-  if (maybe_closed && !diag_.exists(socket->inode, socket->cookie)) return on_last_close(*socket);
+  if (maybe_closed && !close_watch_.is_open(cookie)) return on_last_close(*socket);
   if (socket->state == EndpointState::kListening) return serve_listener(*socket);
   if (socket->state == EndpointState::kConnected) queue(*socket);
 }
@@ -304,7 +305,7 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
 bool Sockets::is_alive(Socket& socket) {
   if (socket.closed) return true;  // dealt with; a name it still holds, it is to hold (port-linger)
   pollfd end{socket.b.get(), 0, 0};
-  if (::poll(&end, 1, 0) <= 0 || diag_.exists(socket.inode, socket.cookie)) return true;
+  if (::poll(&end, 1, 0) <= 0 || close_watch_.is_open(socket.cookie)) return true;
   on_last_close(socket);
   return false;
 }

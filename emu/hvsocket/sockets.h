@@ -25,6 +25,7 @@
 #include "emu/counters.h"
 #include "emu/event_loop.h"
 #include "emu/hvsocket/carrier_end.h"
+#include "emu/hvsocket/close_watch.h"
 #include "emu/hvsocket/endpoint_registry.h"
 #include "emu/hvsocket/guest.h"
 #include "emu/hvsocket/host_service.h"
@@ -240,6 +241,7 @@ class Sockets {
   EndpointRegistry registry_;
   Counters& counters_;
   Plug plug_;
+  CloseWatch close_watch_;
   UnixDiag diag_;
   HostService host_;
   std::unique_ptr<GuestMemory> host_memory_;  // made with the first loopback connection of the host

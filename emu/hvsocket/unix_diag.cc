@@ -5,13 +5,6 @@
 #include <linux/unix_diag.h>
 #include <sys/socket.h>
 
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
-#include <string>
-
 namespace vmbus::emu {
 namespace {
 
@@ -54,44 +47,6 @@ std::optional<std::uint64_t> UnixDiag::unread_bytes(ino_t inode, std::uint64_t c
                      reply.attribute.nla_type == UNIX_DIAG_RQLEN;
   if (!whole) return std::nullopt;
   return reply.queues.udiag_rqueue;
-}
-
-bool UnixDiag::exists(ino_t inode, std::uint64_t cookie) {
-  Answer answer = ask_netlink(inode, cookie);
-  if (answer == Answer::kUnknown) answer = ask_proc(inode);
-  return answer != Answer::kGone;
-}
-
-UnixDiag::Answer UnixDiag::ask_netlink(ino_t inode, std::uint64_t cookie) {
-  if (!netlink_) return Answer::kUnknown;
-  const DiagRequest request = make_request(inode, cookie);
-  if (::send(netlink_.get(), &request, sizeof request, 0) < 0) return Answer::kUnknown;
-  alignas(nlmsghdr) std::array<std::byte, 4096> buffer;
-  const ssize_t length = ::recv(netlink_.get(), buffer.data(), buffer.size(), 0);
-  if (length < static_cast<ssize_t>(sizeof(nlmsghdr))) return Answer::kUnknown;
-  nlmsghdr header;
-  std::memcpy(&header, buffer.data(), sizeof header);
-  if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY) return Answer::kExists;
-  if (header.nlmsg_type != NLMSG_ERROR) return Answer::kUnknown;
-  nlmsgerr error;
-  std::memcpy(&error, buffer.data() + sizeof header, sizeof error);
-  // ENOENT: no such inode. ESTALE: the inode number is another socket's by now.
-  return error.error == -ENOENT || error.error == -ESTALE ? Answer::kGone : Answer::kUnknown;
-}
-
-UnixDiag::Answer UnixDiag::ask_proc(ino_t inode) {
-  std::ifstream table("/proc/net/unix");
-  std::string line;
-  if (!std::getline(table, line)) return Answer::kUnknown;
-  while (std::getline(table, line)) {
-    // Num RefCount Protocol Flags Type St Inode Path
-    std::istringstream fields(line);
-    std::string skipped;
-    ino_t found = 0;
-    for (int i = 0; i < 6; ++i) fields >> skipped;
-    if (fields >> found && found == inode) return Answer::kExists;
-  }
-  return Answer::kGone;
 }
 
 }  // namespace vmbus::emu
