@@ -127,6 +127,26 @@ TEST_F(ControlClientsTest, AWaitingReplyKeepsItsAttachment) {
   EXPECT_EQ(with_attachment, sent);
 }
 
+TEST_F(ControlClientsTest, ASpareComesBehindAnAnswerThatHadToWait) {
+  const OwnedFd idle = greeted();
+  handler_.respond = [](HandlerReply& reply) { reply.message.set_spare_follows(true); };
+  std::size_t sent = 0;
+  for (; sent < 2000; settle(), ++sent) {
+    if (client::send_record(idle.get(), get_status().SerializeAsString(), -1, MSG_DONTWAIT) != 0)
+      break;
+  }
+  std::size_t answered = 0;
+  while (const auto answer = take(idle)) {
+    ASSERT_TRUE(answer->reply.spare_follows());
+    const auto spare = take(idle);
+    ASSERT_TRUE(spare);
+    EXPECT_TRUE(spare->reply.has_created_socket());
+    EXPECT_TRUE(spare->attachment);
+    ++answered;
+  }
+  EXPECT_EQ(answered, sent);
+}
+
 TEST_F(ControlClientsTest, AGreedyClientDoesNotKeepOthersWaiting) {
   const OwnedFd greedy = greeted("greedy");
   const OwnedFd modest = greeted("modest");

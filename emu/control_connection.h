@@ -69,7 +69,8 @@ class ControlConnection {
 
   // The server's notes.
   WatchId watch;
-  bool greeted = false;  // Hello was answered
+  bool greeted = false;     // Hello was answered
+  bool owes_spare = false;  // the answer that was sent last, or waits, says spare_follows
   std::uint32_t bad_requests = 0;
 
  private:

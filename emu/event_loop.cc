@@ -97,6 +97,11 @@ void EventLoop::rewatch(WatchId id, std::uint32_t events) {
 }
 
 void EventLoop::unwatch(WatchId id) {
+  end_watch(id);
+  let_go();
+}
+
+void EventLoop::end_watch(WatchId id) {
   const Watch* watch = find(id);
   if (watch == nullptr) return;
   const std::uint32_t slot = slot_of(id.value);

@@ -64,6 +64,10 @@ class EventLoop {
   // REQUIRES: the descriptor is still open. Once it returns, the loop holds no reference to its
   // file.
   void unwatch(WatchId id);
+  // The same for several: gets no further call, but the loop lets its file go only in let_go().
+  // REQUIRES: the descriptor stays open until then.
+  void end_watch(WatchId id);
+  void let_go() { backend_->let_go(); }
 
   TimerId after(std::chrono::nanoseconds delay, Task task);
   void cancel(TimerId id) { timers_.cancel(id); }

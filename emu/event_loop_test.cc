@@ -223,6 +223,24 @@ TEST_P(EventLoopTest, EndingAWatchThatIsAboutToReportLetsGoOfTheFileToo) {
   }
 }
 
+TEST_P(EventLoopTest, SeveralWatchesLetGoOfTheirFilesTogether) {
+  std::vector<std::pair<Pair, WatchId>> watched;
+  for (int i = 0; i < 600; ++i) {  // more than the io_uring takes at a time
+    watched.emplace_back(make_pair(), WatchId{});
+    watched.back().second = note(watched.back().first.near, EPOLLIN);
+  }
+  EXPECT_TRUE(new_events().empty());
+  for (const auto& [pair, id] : watched) {
+    send_byte(pair.far);  // a report is under way
+    loop_->end_watch(id);
+  }
+  loop_->let_go();
+  for (auto& [pair, id] : watched) {
+    pair.near.reset();
+    EXPECT_NE(poll_now(pair.far) & POLLHUP, 0) << "somebody holds the other end";
+  }
+}
+
 TEST_P(EventLoopTest, AStaleIdDoesNotReachTheNextWatch) {
   const Pair first = make_pair();
   const Pair second = make_pair();
@@ -404,6 +422,7 @@ class ScriptedBackend final : public LoopBackend {
     return 0;
   }
   void disarm(int, std::uint64_t key) override { std::erase(armed, key); }
+  void let_go() override {}
   int change(int, std::uint32_t, std::uint64_t old_key, std::uint64_t new_key) override {
     std::erase(armed, old_key);
     armed.push_back(new_key);

@@ -34,8 +34,9 @@ class LoopBackend {
   // REQUIRES: key is not 0. Error: errno; io_uring reports errors later, as an event that is
   // EPOLLERR alone.
   virtual int arm(int fd, std::uint32_t events, std::uint64_t key) = 0;
-  // When it returns, the kernel holds no reference to the descriptor's file.
   virtual void disarm(int fd, std::uint64_t key) = 0;
+  // When it returns, the kernel holds no reference to the file of any descriptor that was disarmed.
+  virtual void let_go() = 0;
   // Other events under another key; a descriptor that is ready for them is reported.
   virtual int change(int fd, std::uint32_t events, std::uint64_t old_key,
                      std::uint64_t new_key) = 0;

@@ -35,6 +35,8 @@ class EpollBackend final : public LoopBackend {
 
   void disarm(int fd, std::uint64_t) override { control(EPOLL_CTL_DEL, fd, 0, 0); }
 
+  void let_go() override {}
+
   int change(int fd, std::uint32_t events, std::uint64_t, std::uint64_t new_key) override {
     return control(EPOLL_CTL_MOD, fd, events, new_key);
   }

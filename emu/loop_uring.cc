@@ -8,13 +8,14 @@
 //             IORING_CQE_F_MORE and the loop arms it again, which reports at once if the
 //             descriptor is ready: nothing is lost.
 // References  A poll request keeps its file open, and with deferred task work its end takes effect
-//             only when the ring is entered. disarm() therefore enters it at once, so that the
-//             close() that follows is the last. Requests end by cancellation: IORING_OP_POLL_REMOVE
+//             only when the ring is entered. let_go() therefore enters it, so that the close() that
+//             follows is the last. Requests end by cancellation: IORING_OP_POLL_REMOVE
 //             leaves one alone that is about to report, and its file would stay open for good.
 #include <liburing.h>
 #include <sys/epoll.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "emu/log.h"
 #include "emu/loop_backend.h"
@@ -44,7 +45,11 @@ class UringBackend final : public LoopBackend {
 
   void disarm(int, std::uint64_t key) override {
     remove(key);
-    enter();
+    has_disarmed_ = true;
+  }
+
+  void let_go() override {
+    if (std::exchange(has_disarmed_, false)) enter();
   }
 
   int change(int fd, std::uint32_t events, std::uint64_t old_key, std::uint64_t new_key) override {
@@ -124,6 +129,7 @@ class UringBackend final : public LoopBackend {
   }
 
   io_uring ring_;
+  bool has_disarmed_ = false;       // since the last let_go()
   std::vector<ReadyEvent> reaped_;  // taken from the ring, not yet reported
 };
 

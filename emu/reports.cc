@@ -198,7 +198,9 @@ void report_counters(const Counters& counters, control::StatusReport* report) {
 
 control::SocketReport report_sockets(const Sockets& sockets) {
   std::vector<const Socket*> sorted;
-  for (const auto& [cookie, socket] : sockets.all()) sorted.push_back(socket.get());
+  for (const auto& [cookie, socket] : sockets.all()) {
+    if (!socket->is_spare) sorted.push_back(socket.get());
+  }
   std::ranges::sort(sorted, {}, [](const Socket* socket) { return socket->cookie; });
   control::SocketReport report;
   for (const Socket* socket : sorted) describe_socket(*socket, report.add_sockets());

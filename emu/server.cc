@@ -111,6 +111,7 @@ void Server::on_rung() { sockets_.answer_bells(); }
 
 void Server::on_client_gone(const Client& client) {
   log_debug("client {} ({}) has left", client.pid, client.program);
+  spares_.forget(client.id);
   if (memory_is_mapped_) sockets_.client_gone();
   leave_if_idle();
 }
@@ -151,6 +152,16 @@ HandlerReply Server::welcome(const Client& client) {
 
 HandlerReply Server::handle(const Client& client, const control::Request& request,
                             OwnedFd carrier) {
+  const std::uint64_t cookie = carrier ? socket_cookie(carrier.get()) : 0;
+  if (Socket* taken = sockets_.find(spares_.note(client.id, request, cookie)))
+    sockets_.take_spare(*taken);
+  HandlerReply reply = act(client, request, {std::move(carrier), cookie});
+  const bool spare_follows = reply.message.error() == 0 && spares_.wanted(client.id) != nullptr;
+  if (spare_follows) reply.message.set_spare_follows(true);
+  return reply;
+}
+
+HandlerReply Server::act(const Client& client, const control::Request& request, Carrier carrier) {
   switch (request.body_case()) {
     case Body::kHello:
     case Body::kAdopt:
@@ -158,7 +169,7 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::BODY_NOT_SET:
       return error_reply(EPROTO, "the control server answers these itself");
     case Body::kCreateSocket:
-      return create_socket(client, request.create_socket());
+      return create_socket(client, request.create_socket(), false);
     case Body::kBind:
     case Body::kListen:
     case Body::kConnect:
@@ -170,9 +181,9 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
     case Body::kMapMemory:
     case Body::kLinger:
     case Body::kFeed: {
-      Socket* socket = sockets_.find(socket_cookie(carrier.get()));
+      Socket* socket = sockets_.find(carrier.cookie);
       if (socket == nullptr) return error_reply(ENOENT, "no socket of this bus");
-      return on_socket(*socket, carrier.get(), request);
+      return on_socket(*socket, carrier.a.get(), request);
     }
     case Body::kGetStatus:
       return status();
@@ -201,7 +212,13 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
   return error_reply(EPROTO, "unknown request: is the program newer than its daemon?");
 }
 
-HandlerReply Server::create_socket(const Client& client, const control::CreateSocket& call) {
+HandlerReply Server::make_spare(const Client& client) {
+  const control::CreateSocket* call = spares_.wanted(client.id);
+  return call == nullptr ? error_reply(EAGAIN) : create_socket(client, *call, true);
+}
+
+HandlerReply Server::create_socket(const Client& client, const control::CreateSocket& call,
+                                   bool is_spare) {
   auto born = requests_.create({.family = call.family(),
                                 .type = call.type(),
                                 .protocol = call.protocol(),
@@ -209,9 +226,11 @@ HandlerReply Server::create_socket(const Client& client, const control::CreateSo
                                 .profile = call.profile(),
                                 .quirks = call.quirks(),
                                 .pid = static_cast<std::uint32_t>(client.pid),
-                                .program = client.program});
+                                .program = client.program,
+                                .is_spare = is_spare});
   if (!born) return error_reply(born.error());
   born->socket->works_rings = call.works_rings();
+  if (is_spare) spares_.made(client.id, born->socket->cookie);
   HandlerReply reply;
   set_created(reply, sockets_, *born->socket);
   reply.attachment = std::move(born->a);
@@ -283,7 +302,8 @@ HandlerReply Server::status() const {
   report.set_loop_backend(std::string(loop_.name()));
   report.set_loop_reason(loop_.reason());
   report.set_clients(static_cast<std::uint32_t>(control_->connections()));
-  report.set_sockets(static_cast<std::uint32_t>(sockets_.all().size()));
+  report.set_sockets(static_cast<std::uint32_t>(std::ranges::count_if(
+      sockets_.all(), [](const auto& row) { return !row.second->is_spare; })));
   report.set_kept_by_guests(options_.leave_when_idle && kept_by_guests());
   report.set_stays(!options_.leave_when_idle || report.kept_by_guests());
   report_guests(sockets_, report.mutable_guests());

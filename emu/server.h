@@ -24,6 +24,7 @@
 #include "emu/hvsocket/sockets.h"
 #include "emu/message_log.h"
 #include "emu/options.h"
+#include "emu/spare_sockets.h"
 #include "emu/undertaker.h"
 
 namespace vmbus::emu {
@@ -44,13 +45,21 @@ class Server final : public ControlHandler {
   HandlerReply welcome(const Client& client) override;
   HandlerReply handle(const Client& client, const control::Request& request,
                       OwnedFd carrier) override;
+  HandlerReply make_spare(const Client& client) override;
   void on_rung() override;
   void on_client_gone(const Client& client) override;
 
  private:
   Server(const DaemonOptions& options, EventLoop& loop, EndpointRegistry registry);
 
-  HandlerReply create_socket(const Client& client, const control::CreateSocket& call);
+  // The end A that a request brought, and its cookie; or none, and 0.
+  struct Carrier {
+    OwnedFd a;
+    std::uint64_t cookie;
+  };
+  HandlerReply act(const Client& client, const control::Request& request, Carrier carrier);
+  HandlerReply create_socket(const Client& client, const control::CreateSocket& call,
+                             bool is_spare);
   int map_memory(const Socket& socket, HandlerReply& reply);
   int feed(Socket& socket, HandlerReply& reply);
   HandlerReply on_socket(Socket& socket, int a, const control::Request& request);
@@ -75,6 +84,7 @@ class Server final : public ControlHandler {
   MessageLog messages_;
   Sockets sockets_;
   SocketRequests requests_;
+  SpareSockets spares_;
   BusDirectory* directory_ = nullptr;
   std::unique_ptr<ControlServer> control_;
   bool memory_is_mapped_ = false;  // a program may work rings itself

@@ -95,6 +95,7 @@ void set_bytes(Bytes* field, const void* value, std::size_t bytes) {
 }
 
 int say_hello() {
+  forget_spare();
   Request request{};
   request.which_body = vmbus_control_Request_hello_tag;
   request.body.hello.protocol = proto::kControlProtocol;
@@ -228,6 +229,13 @@ bool may_bind_privileged_ports() {
          (data[0].effective >> CAP_NET_BIND_SERVICE & 1) != 0;
 }
 
+// What the last socket was asked for as; the rest of a CreateSocket stays the same in a process.
+struct SocketKind {
+  int family, type, protocol;
+  friend bool operator==(const SocketKind&, const SocketKind&) = default;
+};
+constinit SocketKind g_last_kind{};
+
 int read_new_carrier(const Reply& reply, int fd, NewCarrier* made) {
   const auto& created = reply.body.created_socket;
   if (fd < 0) return EMFILE;  // the kernel found no room for it
@@ -249,6 +257,32 @@ std::uint64_t carrier_tag_of(int fd) {
   socklen_t length = sizeof tag;
   const long result = real::call(SYS_getsockopt, fd, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, &length);
   return result == 0 && length == sizeof tag ? tag : 0;
+}
+
+bool is_connection_up() {
+  pollfd asked{control_descriptor(), 0, 0};
+  const timespec at_once{};
+  return real::call(SYS_ppoll, &asked, 1, &at_once, nullptr, 0) == 0;
+}
+
+// A socket of that kind that is here already, if it still is one: its guest may have been removed. 0, an error of the
+// connection, or EAGAIN: there is none.
+int take_spare(SocketKind kind, NewCarrier* made) {
+  if (!spare_follows() || kind != g_last_kind) return EAGAIN;
+  // What the daemon sent before it ended is still there.
+  if (!is_connection_up()) return EPIPE;
+  Reply reply{};
+  int fd = -1;
+  if (const int error = receive_spare(&reply, &fd)) return error;
+  if (reply.error != 0 || read_new_carrier(reply, fd, made) != 0) return EAGAIN;
+  proto::Endpoint endpoint;
+  const bool is_there =
+      proto::read_endpoint(endpoint_of(made->entry.bus, made->entry.endpoint), &endpoint) &&
+      endpoint.generation == made->entry.generation &&
+      endpoint.state == proto::EndpointState::kFresh;
+  if (is_there) return 0;
+  real::call(SYS_close, fd);
+  return EAGAIN;
 }
 
 }  // namespace
@@ -279,10 +313,14 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
   int error = EPIPE;
   for (int attempt = 0; attempt < 2 && error == EPIPE; ++attempt) {
     if (const int refused = ensure_connected(Start::kIfNeeded)) return refused;
+    const SocketKind kind{family, type, protocol};
+    error = take_spare(kind, made);
+    if (error == 0) return 0;
     Reply reply{};
     int fd = -1;
-    error = exchange(request, -1, &reply, &fd);
+    if (error == EAGAIN) error = exchange(request, -1, &reply, &fd);
     if (lost_daemon(error) || error != 0) continue;
+    g_last_kind = kind;
     if (reply.error == 0) return read_new_carrier(reply, fd, made);
     if (reply.error == EINVAL) {
       log_line({"VMBUS_PARTITION=", environment().partition.data(),
@@ -398,9 +436,7 @@ bool is_daemon_alive() {
   static constinit thread_local std::uint64_t t_asked_at = 0;
   const std::uint64_t now = real::ticks();
   if (t_asked_at != 0 && now - t_asked_at < real::kTicksOfALook) return true;
-  pollfd asked{control_descriptor(), 0, 0};
-  const timespec at_once{};
-  const bool alive = real::call(SYS_ppoll, &asked, 1, &at_once, nullptr, 0) == 0;
+  const bool alive = is_connection_up();
   t_asked_at = alive ? now : 0;
   return alive;
 }

@@ -57,16 +57,14 @@ int queued_at_a(int b) {
   return ::ioctl(b, SIOCOUTQ, &queued) == 0 ? queued : -1;
 }
 
-tl::expected<CarrierPair, int> make_carrier(std::uint32_t entry, int type) {
+tl::expected<CarrierPair, int> make_carrier(int type) {
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return tl::unexpected(errno);
   }
   CarrierPair carrier{OwnedFd(pair[0]), OwnedFd(pair[1]), 0, 0};
-  const std::uint64_t tag = proto::carrier_tag(entry);
   struct stat info {};
-  if (::fcntl(carrier.b.get(), F_SETFL, O_NONBLOCK) != 0 || ::fstat(carrier.a.get(), &info) != 0 ||
-      ::setsockopt(carrier.a.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof tag) != 0) {
+  if (::fcntl(carrier.b.get(), F_SETFL, O_NONBLOCK) != 0 || ::fstat(carrier.a.get(), &info) != 0) {
     return tl::unexpected(errno);
   }
   if (type == SOCK_SEQPACKET) {
@@ -76,6 +74,11 @@ tl::expected<CarrierPair, int> make_carrier(std::uint32_t entry, int type) {
   carrier.inode = info.st_ino;
   carrier.cookie = socket_cookie(carrier.a.get());
   return carrier;
+}
+
+bool tag_carrier(int a, std::uint32_t entry) {
+  const std::uint64_t tag = proto::carrier_tag(entry);
+  return ::setsockopt(a, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof tag) == 0;
 }
 
 std::uint64_t socket_cookie(int fd) {

@@ -31,8 +31,10 @@ struct CarrierPair {
   ino_t inode = 0;           // of a
 };
 
-// A tagged pair: a blocking, b non-blocking, both close-on-exec. Error: errno (EMFILE, ENOMEM).
-tl::expected<CarrierPair, int> make_carrier(std::uint32_t entry, int type);
+// a blocking, b non-blocking, both close-on-exec. Error: errno (EMFILE, ENOMEM).
+tl::expected<CarrierPair, int> make_carrier(int type);
+// From now on every process that has `a` finds its entry. False: the kernel refuses.
+bool tag_carrier(int a, std::uint32_t entry);
 
 // SO_COOKIE; 0 if `fd` is no socket.
 std::uint64_t socket_cookie(int fd);

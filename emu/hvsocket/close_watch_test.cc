@@ -16,7 +16,7 @@ namespace {
 class CloseWatchTest : public testing::TestWithParam<int> {
  protected:
   CarrierPair born() {
-    auto carrier = make_carrier(1, GetParam());
+    auto carrier = make_carrier(GetParam());
     EXPECT_TRUE(carrier);
     EXPECT_EQ(watch_.add(carrier->a.get(), carrier->cookie), 0);
     return std::move(*carrier);

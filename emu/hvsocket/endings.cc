@@ -36,7 +36,7 @@ void Sockets::detach(Socket& socket, bool reset) {
 void Sockets::end_of_stream(Socket& socket) {
   publish(socket);
   if (socket.lane != nullptr) socket.lane->announce_end();
-  ::shutdown(socket.b.get(), SHUT_WR);
+  if (!socket.closed) ::shutdown(socket.b.get(), SHUT_WR);
   if (socket.lane != nullptr) socket.lane->wake_sleepers();
 }
 
@@ -149,8 +149,9 @@ void Sockets::on_last_close(Socket& socket) {
 void Sockets::release(Socket& socket) {
   hang_up(socket);
   release_name(socket);
-  if (socket.guest != nullptr && socket.home == Home::kGuest) --socket.guest->sockets;
-  loop_.unwatch(socket.watch);
+  const bool is_counted = socket.guest != nullptr && socket.home == Home::kGuest;
+  if (is_counted && !socket.is_spare) --socket.guest->sockets;
+  loop_.end_watch(socket.watch);
   if (socket.is_fed && undertaker_ != nullptr) undertaker_->drop(socket.cookie);
   registry_.free(socket.entry);
   const auto found = sockets_.find(socket.cookie);
@@ -160,6 +161,7 @@ void Sockets::release(Socket& socket) {
 
 void Sockets::collect() {
   if (released_.empty()) return;
+  loop_.let_go();
   released_.clear();
   guests_.collect();
   if (on_idle_) on_idle_();

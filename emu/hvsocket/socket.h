@@ -116,6 +116,7 @@ struct Socket {
   SharedProfile profile;
   std::uint32_t protocol = 0;  // as socket() was asked
   bool works_rings = false;    // its program does, with hooks: mode ring
+  bool is_spare = false;       // nobody has asked for it yet (emu/spare_sockets.h)
 
   Home home = Home::kUndecided;
   Guest* guest = nullptr;  // home kGuest: its own; undecided and bound: where the port is held

@@ -99,7 +99,8 @@ tl::expected<Sockets::Born, int> SocketRequests::create(const CreateCall& call) 
                                .profile = profile,
                                .protocol = call.protocol,
                                .pid = call.pid,
-                               .program = call.program});
+                               .program = call.program,
+                               .is_spare = call.is_spare});
   if (!born) return born;
   Socket& socket = *born->socket;
   if (guest != nullptr) {

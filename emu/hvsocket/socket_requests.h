@@ -29,6 +29,7 @@ struct CreateCall {
   std::string quirks{};   // settings of single rows
   std::uint32_t pid = 0;
   std::string program{};
+  bool is_spare = false;
 };
 
 class SocketRequests {

@@ -40,38 +40,6 @@ Sockets::~Sockets() {
   for (const auto& [cookie, socket] : sockets_) loop_.unwatch(socket->watch);
 }
 
-tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
-  const auto entry = registry_.allocate();
-  if (!entry) return tl::unexpected(ENFILE);
-  auto carrier = make_carrier(*entry, spec.type);
-  int error = carrier ? close_watch_.add(carrier->a.get(), carrier->cookie) : carrier.error();
-  if (error != 0) {
-    registry_.free(*entry);
-    return tl::unexpected(error == EMFILE ? ENFILE : error);
-  }
-  auto socket = std::make_unique<Socket>();
-  Socket& born = *socket;
-  born.entry = *entry;
-  born.cookie = carrier->cookie;
-  born.inode = carrier->inode;
-  born.b = std::move(carrier->b);
-  born.pid = spec.pid;
-  born.program = spec.program;
-  born.works_rings = spec.works_rings;
-  born.kind = spec.kind;
-  born.type = spec.type;
-  born.partition = spec.partition;
-  born.profile = spec.profile;
-  born.protocol = spec.protocol;
-  const std::uint64_t cookie = born.cookie;
-  born.watch = loop_.watch(born.b.get(), kCarrierEvents, [this, cookie](std::uint32_t events) {
-    on_carrier_event(cookie, events);
-  });
-  sockets_.emplace(cookie, std::move(socket));
-  counters_.add(Counter::kSocketsCreated);
-  return Born{&born, std::move(carrier->a)};
-}
-
 Socket* Sockets::find(std::uint64_t cookie) const {
   const auto found = sockets_.find(cookie);
   return found == sockets_.end() ? nullptr : found->second.get();
@@ -258,14 +226,17 @@ void Sockets::fail_waiting(Socket& listener) {
 }
 
 void Sockets::end_guest(const Guest& guest) {
+  std::vector<Socket*> spares;
   for (const auto& [cookie, socket] : sockets_) {
     if (socket->guest != &guest) continue;
+    if (socket->is_spare) spares.push_back(socket.get());
     connect_failed(*socket, ENODEV);
     if (socket->state != EndpointState::kListening) continue;
     socket->so_error = ENODEV;
     socket->ended |= proto::kEndedPeerGone | proto::kEndedPeerWrite;
     end_of_stream(*socket);
   }
+  for (Socket* spare : spares) release(*spare);
 }
 
 void Sockets::answer(const WaitingPeer& peer, Socket* listener) {
@@ -439,6 +410,7 @@ bool Sockets::settle() {
   }
   settle_buses();
   collect();
+  make_carriers_ready();
   return !run_queue_.empty();
 }
 
@@ -447,7 +419,7 @@ bool Sockets::settle() {
 void Sockets::assign_guest(Socket& socket, Guest& guest) {
   socket.home = Home::kGuest;
   socket.guest = &guest;
-  ++guest.sockets;
+  if (!socket.is_spare) ++guest.sockets;
 }
 
 void Sockets::assign_host(Socket& socket) { socket.home = Home::kHost; }

@@ -47,10 +47,14 @@ struct SocketSpec {
   std::uint32_t pid = 0;
   std::string program;
   bool works_rings = false;
+  bool is_spare = false;
 };
 
 // Long enough that a connection in use does not pay for it, short enough that one at rest costs little.
 inline constexpr std::chrono::milliseconds kRingRest{2000};
+
+// Carriers that are made before they are needed: a connection takes one or two.
+inline constexpr std::size_t kReadyCarriers = 2;
 
 class Sockets {
  public:
@@ -76,6 +80,8 @@ class Sockets {
   // (entries or descriptors are used up), ENOMEM.
   tl::expected<Born, int> create(const SocketSpec& spec);
   Socket* find(std::uint64_t cookie) const;
+  // Somebody has taken it. Until then it is in no number and no list.
+  void take_spare(Socket& socket);
 
   // ---- the life of a connection
   // The attempt succeeded: names, state, readiness.
@@ -194,6 +200,9 @@ class Sockets {
   void set_on_idle(std::function<void()> on_idle) { on_idle_ = std::move(on_idle); }
 
  private:
+  tl::expected<CarrierPair, int> new_carrier(int type) const;
+  tl::expected<CarrierPair, int> take_carrier(int type);
+  void make_carriers_ready();
   void on_carrier_event(std::uint64_t cookie, std::uint32_t events);
   void on_time_limit(std::uint64_t cookie);
   void abandon_attempt(Socket& socket);
@@ -242,6 +251,7 @@ class Sockets {
   Counters& counters_;
   Plug plug_;
   CloseWatch close_watch_;
+  std::vector<CarrierPair> ready_carriers_;  // of streams
   UnixDiag diag_;
   HostService host_;
   std::unique_ptr<GuestMemory> host_memory_;  // made with the first loopback connection of the host

@@ -1,5 +1,7 @@
 #include "emu/protocol/endpoint_table.h"
 
+#include <sched.h>
+
 #include <cstring>
 
 #include "ringbuf/shared_word.h"
@@ -7,7 +9,8 @@
 namespace vmbus::proto {
 namespace {
 
-constexpr int kReadAttempts = 1 << 20;
+constexpr int kBusyAttempts = 1 << 10;
+constexpr int kReadAttempts = 1 << 17;  // the later ones yield: half a microsecond and more each
 constexpr std::size_t kWords = sizeof(Endpoint) / sizeof(std::uint32_t);
 using Words = std::array<std::uint32_t, kWords>;
 static_assert(offsetof(Endpoint, sequence) == 0);
@@ -27,6 +30,7 @@ ring::SharedWord word(const Endpoint& shared, std::size_t index) {
 bool read_endpoint(const Endpoint& shared, Endpoint* copy) {
   Words words;
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+    if (attempt >= kBusyAttempts) ::sched_yield();
     const std::uint32_t before = word(shared, 0).load_acquire();
     if (before % 2 != 0) continue;
     words[0] = before;

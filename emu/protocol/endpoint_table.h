@@ -203,8 +203,9 @@ inline constexpr std::size_t kEndpointTableHeaderBytes = 4096;
 inline constexpr std::size_t kEndpointTableBytes =
     kEndpointTableHeaderBytes + sizeof(Endpoint) * std::size_t{kEndpointCapacity};
 
-// Copies an entry, whole. Lock-free; spins only while the daemon is inside its few stores, and
-// gives up (false) after `kReadAttempts`, which only a daemon that died inside them can cause.
+// Copies an entry, whole. Spins only while the daemon is inside its few stores, yields the CPU where it
+// may be waiting for that, and gives up (false) after a tenth of a second: it died, or was stopped,
+// inside them.
 bool read_endpoint(const Endpoint& shared, Endpoint* copy);
 
 // Was any end reset? One load. The daemon notes it before it writes the entry.

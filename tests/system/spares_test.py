@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Programs that dial again and again get their next socket before they ask (emu/spare_sockets.h): nobody can tell."""
+
+import textwrap
+
+import support
+from support import PYTHON
+
+setUpModule = support.require_shim
+PORT = 7100
+
+SERVE = textwrap.dedent(f"""
+    import socket
+    listener = socket.socket(socket.AF_VSOCK)
+    listener.bind((2, {PORT}))
+    listener.listen(64)
+    print("listening", flush=True)
+    while True:
+        listener.accept()[0].close()
+""")
+
+# Does what each line of its input says.
+DIALLER = textwrap.dedent(f"""
+    import errno, os, resource, socket, sys
+    def dial():
+        sock = socket.socket(socket.AF_VSOCK)
+        sock.connect((2, {PORT}))
+        assert sock.recv(1) == b""
+        return sock
+    def outcome(call, *arguments):
+        try:
+            return call(*arguments)
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    for _ in range(8):
+        dial().close()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        exec(line)
+""")
+
+
+class Spares(support.BusTest):
+
+    def setUp(self):
+        super().setUp()
+        self.daemon = self.bus.start_daemon()
+        self.start_server()
+        self.ends = 0
+
+    def start_server(self):
+        server = self.bus.start(PYTHON, "-c", SERVE, as_="host")
+        server.wait_for_output(b"listening")
+
+    def start_dialler(self, as_="guest", environment=None):
+        dialler = self.bus.start(PYTHON, "-c", DIALLER, as_=as_, environment=environment)
+        dialler.wait_for_output(b"ready")
+        return dialler
+
+    def do(self, dialler, *lines):
+        """What the program printed for the lines."""
+        before = len(dialler.output)
+        self.ends += 1
+        end = f"end {self.ends}"
+        for line in [*lines, f"print('{end}', flush=True)"]:
+            dialler.write(line.encode() + b"\n")
+        dialler.wait_for_output(end.encode() + b"\n")
+        return dialler.output[before:].decode().splitlines()[:-1]
+
+    def guest_sockets(self, name):
+        return [guest["sockets"] for guest in self.bus.json("status")["guests"] if guest["name"] == name]
+
+    def test_a_spare_saves_a_request_and_is_in_no_number(self):
+        dialler = self.start_dialler(environment={"VMBUS_MODE": "pump"})  # so that it never rings
+        self.bus.wait_for_sockets(1)
+        before = self.bus.json("status")["counters"]
+        self.do(dialler, "for _ in range(50): dial().close()")
+        self.bus.wait_for_sockets(1)
+        status = self.bus.json("status")
+        self.assertEqual(status["sockets"], 1)
+        self.assertEqual(self.guest_sockets("guest"), [0])
+        self.assertEqual(status["counters"]["sockets_created"], before["sockets_created"] + 100)
+        # One for each connect, and those of the command. Without spares there would be a hundred.
+        self.assertLess(status["counters"]["requests"], before["requests"] + 75)
+        dialler.check()
+
+    def test_a_spare_that_was_taken_is_shown_once_it_is_used(self):
+        dialler = self.start_dialler()
+        self.do(dialler, "kept = dial()")
+        self.bus.wait_for_sockets(2)
+        self.assertEqual(self.guest_sockets("guest"), [1])
+        self.do(dialler, "kept.close()")
+        self.bus.wait_for_sockets(1)
+        dialler.check()
+
+    def test_it_is_like_any_other_socket(self):
+        dialler = self.start_dialler()
+        lines = ["lowest = os.dup(0); os.close(lowest); sock = socket.socket(socket.AF_VSOCK)",
+                 "print(sock.fileno() == lowest, os.get_inheritable(sock.fileno()), sock.getblocking())",
+                 "print(sock.getsockname(), outcome(sock.getpeername), outcome(sock.recv, 1))",
+                 "sock.bind((socket.VMADDR_CID_ANY, 9100)); sock.listen(); print(sock.getsockname())"]
+        spare = self.do(dialler, *lines)
+        self.do(dialler, "sock.close()")
+        other = self.do(dialler, *lines)  # asked for, after bind and listen
+        self.assertEqual(spare, other)
+        dialler.check()
+
+    def test_who_wants_another_kind_gets_that(self):
+        dialler = self.start_dialler()
+        kind = "print(outcome(lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_DGRAM)))"
+        self.assertEqual(self.do(dialler, kind, "print(dial() is not None)"), ["ENODEV", "True"])
+        unused = "sock = dial(); sock.close(); print(outcome(sock.bind, (3, 1)) is not None)"
+        self.do(dialler, unused, "for _ in range(8): dial().close()")
+        dialler.check()
+        self.bus.wait_for_sockets(1)
+
+    def test_a_full_table_of_descriptors_says_so(self):
+        dialler = self.start_dialler()
+        printed = self.do(
+            dialler,
+            "lowest = os.dup(0); os.close(lowest); limits = resource.getrlimit(resource.RLIMIT_NOFILE)",
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))",
+            "print(outcome(lambda: socket.socket(socket.AF_VSOCK)))",
+            "resource.setrlimit(resource.RLIMIT_NOFILE, limits); print(dial() is not None)")
+        self.assertEqual(printed, ["EMFILE", "True"])
+        dialler.check()
+        self.bus.wait_for_sockets(1)
+
+    def test_a_child_has_none_and_its_parent_keeps_its_own(self):
+        dialler = self.start_dialler()
+        child = "child = os.fork(); [dial().close() for _ in range(8)]; child or os._exit(0); os.wait()"
+        self.do(dialler, child, "dial().close()")
+        dialler.check()
+        self.bus.wait_for_sockets(1)
+
+    def test_it_does_not_keep_its_guest_and_goes_with_it(self):
+        self.bus.add_guest("other")
+        dialler = self.start_dialler(as_="other")
+        self.bus.wait_for_sockets(1)
+        removed = self.bus.vmbus("vm", "remove", "other")
+        self.assertEqual((removed.returncode, removed.stderr), (0, ""))
+        answer = "print(outcome(lambda: socket.socket(socket.AF_VSOCK)))"
+        self.assertEqual(self.do(dialler, answer), ["EINVAL"])
+        self.bus.add_guest("other")
+        self.do(dialler, "for _ in range(8): dial().close()")
+        dialler.check()
+        self.bus.wait_for_sockets(1)
+
+    def test_a_daemon_that_is_gone_takes_it_along(self):
+        dialler = self.start_dialler()
+        self.daemon.kill()
+        self.daemon.process.wait()
+        self.daemon = self.bus.start_daemon()
+        self.start_server()
+        self.do(dialler, "for _ in range(8): dial().close()")
+        dialler.check()
+
+    def test_whoever_ends_leaves_nothing(self):
+        self.start_dialler().check()
+        self.bus.wait_for_sockets(1)
+        before = self.bus.holdings()
+        for _ in range(3):
+            self.start_dialler().check()
+        killed = self.start_dialler()
+        killed.kill()
+        self.bus.check_holdings(before)
+
+
+if __name__ == "__main__":
+    support.main()
