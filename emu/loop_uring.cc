@@ -15,7 +15,7 @@
 #include <sys/epoll.h>
 
 #include <cerrno>
-#include <utility>
+#include <unordered_set>
 
 #include "emu/log.h"
 #include "emu/loop_backend.h"
@@ -40,16 +40,21 @@ class UringBackend final : public LoopBackend {
     io_uring_sqe* sqe = next_sqe();
     ::io_uring_prep_poll_multishot(sqe, fd, events);
     ::io_uring_sqe_set_data64(sqe, key);
+    armed_.insert(key);
     return 0;
   }
 
   void disarm(int, std::uint64_t key) override {
     remove(key);
-    has_disarmed_ = true;
+    if (armed_.contains(key)) ending_.insert(key);
   }
 
+  // The kernel ends no more than some twenty requests each time.
   void let_go() override {
-    if (std::exchange(has_disarmed_, false)) enter();
+    while (!ending_.empty()) {
+      enter();
+      reap();
+    }
   }
 
   int change(int fd, std::uint32_t events, std::uint64_t old_key, std::uint64_t new_key) override {
@@ -118,19 +123,24 @@ class UringBackend final : public LoopBackend {
   }
 
   void take(const io_uring_cqe& cqe) {
+    const bool ended = (cqe.flags & IORING_CQE_F_MORE) == 0;
+    if (ended) {
+      armed_.erase(cqe.user_data);
+      ending_.erase(cqe.user_data);
+    }
     if (cqe.user_data == kNoKey || cqe.res == -ECANCELED) return;
     if (cqe.res < 0) {
       log_error("io_uring cannot watch a descriptor: {}", errno_text(-cqe.res));
       reaped_.push_back({cqe.user_data, EPOLLERR, false});
       return;
     }
-    const bool ended = (cqe.flags & IORING_CQE_F_MORE) == 0;
     reaped_.push_back({cqe.user_data, static_cast<std::uint32_t>(cqe.res), ended});
   }
 
   io_uring ring_;
-  bool has_disarmed_ = false;       // since the last let_go()
-  std::vector<ReadyEvent> reaped_;  // taken from the ring, not yet reported
+  std::unordered_set<std::uint64_t> armed_;   // keys of requests that the kernel has
+  std::unordered_set<std::uint64_t> ending_;  // of them: disarmed
+  std::vector<ReadyEvent> reaped_;            // taken from the ring, not yet reported
 };
 
 // 0 or an errno value.
