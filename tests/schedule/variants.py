@@ -37,8 +37,8 @@ VARIANTS = {
     # ---- sleeping
     "asleep_unannounced": Variant("ABlockingReceiverSleepsAndIsWoken", (
         Edit(RECEIVE, "  if (sleeps) SharedCell(lane_->sleepers).store_seq_cst(generation_);\n", ""),
-        Edit(RECEIVE, "  const LaneSleep how{kReaderSleepNs",
-             "  SharedCell(lane_->sleepers).store_seq_cst(generation_);\n  const LaneSleep how{kReaderSleepNs"))),
+        Edit(RECEIVE, "  const LaneSleep how{is_unasked_",
+             "  SharedCell(lane_->sleepers).store_seq_cst(generation_);\n  const LaneSleep how{is_unasked_"))),
     "one_sleeper_woken": Variant("TwoReceiversShareALane", (
         Edit(LANE_END, "FUTEX_WAKE, INT_MAX,", "FUTEX_WAKE, 1,"),)),
     "carrier_news_untold": Variant("ABlockingReceiverSleepsAndIsWoken", (
