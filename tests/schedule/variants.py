@@ -47,9 +47,9 @@ VARIANTS = {
         Edit(RECEIVE, "turn->sleeps = sleeps && !ended;", "turn->sleeps = sleeps;"),)),
     "end_announced_after_the_wake": Variant("ASleeperLearnsOfTheEndBehindTheBytes", (
         Edit("emu/hvsocket/endings.cc",
-             "  if (socket.lane != nullptr) socket.lane->announce_end();\n  ::shutdown(socket.b.get(), SHUT_WR);\n"
+             "  if (socket.lane != nullptr) socket.lane->announce_end();\n  if (!socket.closed) ::shutdown(socket.b.get(), SHUT_WR);\n"
              "  if (socket.lane != nullptr) socket.lane->wake_sleepers();\n",
-             "  ::shutdown(socket.b.get(), SHUT_WR);\n"
+             "  if (!socket.closed) ::shutdown(socket.b.get(), SHUT_WR);\n"
              "  if (socket.lane != nullptr) socket.lane->wake_sleepers();\n"
              "  if (socket.lane != nullptr) socket.lane->announce_end();\n"),)),
     "room_not_looked_for_again": Variant("AWriterSleepsUntilThereIsRoom", (
