@@ -20,6 +20,7 @@
 
 #include "ringbuf/shared_word.h"
 #include "shim/signals.h"
+#include "tests/support/restarting_handlers.h"
 #include "tests/support/thread_state.h"
 
 #ifndef SYS_futex_waitv
@@ -175,6 +176,7 @@ TEST_F(LaneSleepTest, ARestartedSleepLooksAtItsWordAgain) {
 
 // A handler that no hook saw: the sleep ends, and its caller looks again if the handler is one that calls go on after.
 TEST_F(LaneSleepTest, ASignalThatNobodyKnewOfIsJudgedWhenItComes) {
+  vmbus::test::make_handlers_restart();
   struct Row {
     int flags;
     bool restarts;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include "tests/support/restarting_handlers.h"
+
 namespace vmbus::shim {
 namespace {
 
@@ -66,6 +68,7 @@ TEST_F(SignalsTest, WhatTheProgramBlocksInterruptsNothing) {
 
 // Other handlers of this process, if any, are libc's own, and have it.
 TEST_F(SignalsTest, KnowsWhetherAllHandlersRestart) {
+  vmbus::test::make_handlers_restart();
   handle(ignore, 0);
   EXPECT_FALSE(all_handlers_restart());
   handle(ignore, SA_RESTART);
