@@ -44,10 +44,7 @@ class UringBackend final : public LoopBackend {
     return 0;
   }
 
-  void disarm(int, std::uint64_t key) override {
-    remove(key);
-    if (armed_.contains(key)) ending_.insert(key);
-  }
+  void disarm(int, std::uint64_t key) override { remove(key); }
 
   // The kernel ends no more than some twenty requests each time.
   void let_go() override {
@@ -73,6 +70,7 @@ class UringBackend final : public LoopBackend {
 
  private:
   void remove(std::uint64_t key) {
+    if (armed_.contains(key)) ending_.insert(key);
     io_uring_sqe* sqe = next_sqe();
     ::io_uring_prep_cancel64(sqe, key, 0);
     ::io_uring_sqe_set_data64(sqe, kNoKey);
@@ -139,7 +137,7 @@ class UringBackend final : public LoopBackend {
 
   io_uring ring_;
   std::unordered_set<std::uint64_t> armed_;   // keys of requests that the kernel has
-  std::unordered_set<std::uint64_t> ending_;  // of them: disarmed
+  std::unordered_set<std::uint64_t> ending_;  // of them: cancelled
   std::vector<ReadyEvent> reaped_;            // taken from the ring, not yet reported
 };
 

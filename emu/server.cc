@@ -153,8 +153,10 @@ HandlerReply Server::welcome(const Client& client) {
 HandlerReply Server::handle(const Client& client, const control::Request& request,
                             OwnedFd carrier) {
   const std::uint64_t cookie = carrier ? socket_cookie(carrier.get()) : 0;
-  if (Socket* taken = sockets_.find(spares_.note(client.id, request, cookie)))
-    sockets_.take_spare(*taken);
+  // Whoever asks about a socket has it: the one it was made for may have passed it on.
+  for (const std::uint64_t known : {spares_.note(client.id, request, cookie), cookie}) {
+    if (Socket* taken = sockets_.find(known)) sockets_.take_spare(*taken);
+  }
   HandlerReply reply = act(client, request, {std::move(carrier), cookie});
   const bool spare_follows = reply.message.error() == 0 && spares_.wanted(client.id) != nullptr;
   if (spare_follows) reply.message.set_spare_follows(true);

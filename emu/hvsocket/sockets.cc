@@ -267,8 +267,7 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
     socket->b_writable = true;
     watch_for_room(*socket);
   }
-  const bool maybe_closed = (events & (EPOLLHUP | EPOLLERR)) != 0 && !socket->closed;
-  if (maybe_closed && !close_watch_.is_open(cookie)) return on_last_close(*socket);
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !is_alive(*socket)) return;
   if (socket->state == EndpointState::kListening) return serve_listener(*socket);
   if (socket->state == EndpointState::kConnected) queue(*socket);
 }
@@ -276,7 +275,8 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
 bool Sockets::is_alive(Socket& socket) {
   if (socket.closed) return true;  // dealt with; a name it still holds, it is to hold (port-linger)
   pollfd end{socket.b.get(), 0, 0};
-  if (::poll(&end, 1, 0) <= 0 || close_watch_.is_open(socket.cookie)) return true;
+  const bool hung_up = ::poll(&end, 1, 0) > 0 && (end.revents & POLLHUP) != 0;
+  if (!hung_up || close_watch_.is_open(socket.cookie)) return true;
   on_last_close(socket);
   return false;
 }

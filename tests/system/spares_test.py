@@ -146,6 +146,27 @@ class Spares(support.BusTest):
         dialler.check()
         self.bus.wait_for_sockets(1)
 
+    def test_who_got_it_from_another_program_has_it(self):
+        self.bus.add_guest("other")
+        # The program that took it never says so: it has become another one.
+        passed_on = textwrap.dedent("""
+            import socket, sys
+            sock = socket.socket(fileno=int(sys.argv[1]))
+            sock.bind((socket.VMADDR_CID_ANY, 9200))
+            sock.listen()
+            sys.stdin.read()
+        """)
+        dialler = self.start_dialler(as_="other")
+        dialler.write(b"sock = socket.socket(socket.AF_VSOCK); sock.set_inheritable(True)\n")
+        dialler.write(b"os.execv(sys.executable, [sys.executable, '-c', %r, str(sock.fileno())])\n" % passed_on.encode())
+        self.bus.wait_for_listener(9200)
+        self.assertEqual(self.guest_sockets("other"), [1])
+        removed = self.bus.vmbus("vm", "remove", "other")
+        self.assertNotEqual(removed.returncode, 0)
+        self.assertIn("1 open sockets", removed.stderr)
+        dialler.check()
+        self.bus.wait_for_sockets(1)
+
     def test_a_daemon_that_is_gone_takes_it_along(self):
         dialler = self.start_dialler()
         self.daemon.kill()
