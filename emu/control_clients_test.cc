@@ -117,11 +117,7 @@ TEST_F(ControlClientsTest, AWaitingReplyKeepsItsAttachment) {
   handler_.respond = [](HandlerReply& reply) {
     reply.attachment = OwnedFd(::eventfd(0, EFD_CLOEXEC));
   };
-  std::size_t sent = 0;
-  for (; sent < 2000; settle(), ++sent) {
-    if (client::send_record(idle.get(), get_status().SerializeAsString(), -1, MSG_DONTWAIT) != 0)
-      break;
-  }
+  const std::size_t sent = ask_until_full(idle);
   std::size_t with_attachment = 0;
   while (const auto answer = take(idle)) with_attachment += answer->attachment ? 1 : 0;
   EXPECT_EQ(with_attachment, sent);
@@ -130,11 +126,7 @@ TEST_F(ControlClientsTest, AWaitingReplyKeepsItsAttachment) {
 TEST_F(ControlClientsTest, ASpareComesBehindAnAnswerThatHadToWait) {
   const OwnedFd idle = greeted();
   handler_.respond = [](HandlerReply& reply) { reply.message.set_spare_follows(true); };
-  std::size_t sent = 0;
-  for (; sent < 2000; settle(), ++sent) {
-    if (client::send_record(idle.get(), get_status().SerializeAsString(), -1, MSG_DONTWAIT) != 0)
-      break;
-  }
+  const std::size_t sent = ask_until_full(idle);
   std::size_t answered = 0;
   while (const auto answer = take(idle)) {
     ASSERT_TRUE(answer->reply.spare_follows());

@@ -35,6 +35,7 @@ class CopyPace {
   ring::CopyWay other() const {
     return way_ == ring::CopyWay::kCached ? ring::CopyWay::kPastCache : ring::CopyWay::kCached;
   }
+  std::uint32_t median_pace();
   void end_stage();
 
   Stage stage_ = Stage::kOwn;

@@ -216,9 +216,10 @@ class DirectEnd {
   bool drains_ = false;      // and gives room back once the ring is empty
   bool heeds_room_ = false;  // what the ring has no room for is not sent
   bool may_block_ = false;   // the descriptor was not O_NONBLOCK when last asked
-  bool may_sleep_ = false;   // of a known end: a receive may, when the kernel was last asked
-  bool is_unasked_ = false;  // a sleep begins without asking it
+  bool is_unasked_ = false;  // a sleep begins without asking the kernel whether it may
   bool polled_ = false;      // this thread's waits look at the ring
+  std::uint32_t may_sleep_epoch_ =
+      0;  // waits_epoch() when the kernel said of a known end that it may
   std::uint32_t carrier_reads_ = 0;
   long waits_seen_ = 0;  // of this thread, when it was last asked how it reads the carrier
   proto::Lane* lane_ = nullptr;

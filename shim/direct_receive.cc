@@ -10,7 +10,6 @@
 #include "ringbuf/fault_point.h"
 #include "shim/asked_ends.h"
 #include "shim/direct_whole.h"
-#include "shim/known_epoch.h"
 #include "shim/lane_sleep.h"
 #include "shim/real.h"
 #include "shim/spin.h"
@@ -256,12 +255,15 @@ bool DirectEnd::spin_for_data() {
   return found;
 }
 
-// What the kernel said: two calls, a sixth of a round trip on one CPU if they were made each time. It holds until a hook sees it changed (known_epoch.h); or, changed past all hooks, for kUnaskedSleepNs.
+// What the kernel said holds until a hook sees it changed, or, changed past all hooks, for kUnaskedSleepNs: asking is two
+// calls, a sixth of a round trip on one CPU.
 bool DirectEnd::may_sleep() {
+  const std::uint32_t epoch = waits_epoch();
   const KnownEndUse known(fd_);
-  is_unasked_ = known.receives() && known.end().may_sleep_;
+  is_unasked_ = known.receives() && known.end().may_sleep_epoch_ == epoch;
+  may_block_ |= is_unasked_;
   const bool may = is_unasked_ || ask_may_sleep();
-  if (known.receives()) known.end().may_sleep_ = may;
+  if (may && known.receives()) known.end().may_sleep_epoch_ = epoch;
   return may;
 }
 
@@ -274,7 +276,7 @@ bool DirectEnd::ask_may_sleep() {
 bool DirectEnd::may_go_on_sleeping() {
   is_unasked_ = false;
   const bool may = ask_may_sleep();
-  if (!may) forget_known_ends();
+  if (!may) note_waits_changed();
   return may;
 }
 

@@ -22,7 +22,7 @@
 
 #include "shim/fd_table.h"
 #include "shim/fork.h"
-#include "shim/known_epoch.h"
+#include "shim/lane_sleep.h"
 #include "shim/real.h"
 
 // libc declares what is no cancellation point noexcept, so the compiler checks that column of the
@@ -48,7 +48,7 @@ inline void forget(int fd) {
 
 // `result` of a call that may have changed how calls on `fd` wait: O_NONBLOCK, SO_RCVTIMEO.
 inline int changed_waits(int fd, long result) {
-  if (fd_table().find(fd).is_carrier()) forget_known_ends();
+  if (fd_table().find(fd).is_carrier()) note_waits_changed();
   return real::answer_int(result);
 }
 

@@ -1,5 +1,5 @@
 // What makes all that threads remember of their sockets void (direct_cache.h): the process joined another
-// daemon, put itself under a seccomp filter, or changed how calls on a socket wait.
+// daemon, or put itself under a seccomp filter.
 #ifndef VMBUS_SHIM_KNOWN_EPOCH_H_
 #define VMBUS_SHIM_KNOWN_EPOCH_H_
 

@@ -30,6 +30,7 @@ constexpr std::uint32_t kWord32 = 2;  // FUTEX_32; shared between processes
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 
 constinit std::atomic<bool> g_cannot{false};
+constinit std::atomic<std::uint32_t> g_waits_epoch{1};
 
 // A handler that no hook saw has ended a sleep that was to go on after those with SA_RESTART.
 Slept judge_unseen_handler() {
@@ -38,6 +39,12 @@ Slept judge_unseen_handler() {
 }
 
 }  // namespace
+
+std::uint32_t waits_epoch() { return g_waits_epoch.load(std::memory_order_acquire); }
+
+void note_waits_changed() {
+  if (g_waits_epoch.fetch_add(1, std::memory_order_acq_rel) == UINT32_MAX) note_waits_changed();
+}
 
 bool may_sleep_on_lane(int fd, int option) {
   if (g_cannot.load(std::memory_order_relaxed)) return false;

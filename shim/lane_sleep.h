@@ -28,6 +28,10 @@ enum class Slept : unsigned char {
 // Whether a call on `fd` that has to wait may do so on a lane: it has no time limit of its own
 // (`option`: SO_RCVTIMEO or SO_SNDTIMEO).
 bool may_sleep_on_lane(int fd, int option);
+// What the kernel said of a descriptor's waits (O_NONBLOCK, SO_RCVTIMEO) holds while this number stays the same; it is
+// never 0. One number for all: such changes are rare beside receives.
+std::uint32_t waits_epoch();
+void note_waits_changed();
 struct LaneSleep {
   std::int64_t limit_ns;
   bool restarts;  // after a handler with SA_RESTART; otherwise any signal ends it

@@ -56,12 +56,9 @@ void find_cpu_word() {
 
 bool is_spin_worth_it(const proto::LaneArea& area, std::uint32_t lane) {
   if (spin_limit_ns() == 0) return false;
-  const std::uint32_t mine = this_cpu();
-  const std::uint32_t peers =
-      ring::SharedCell(area.lane(proto::opposite_lane(lane)).cpu).load_relaxed();
-  // Each may be bound to a CPU of its own.
-  const bool known = mine != 0 && peers != 0;
-  if (known ? mine == peers : cpu_count() < 2) return false;
+  const SeenOn peer = last_seen(area.lane(proto::opposite_lane(lane)));
+  // Each may be bound to a CPU of its own: how many are ours says nothing then.
+  if (peer == SeenOn::kOurCpu || (peer == SeenOn::kNowhere && cpu_count() < 2)) return false;
   Experience& seen = t_experience;
   if (seen.failures < kFailuresBeforeRest) return true;
   seen.skipped = (seen.skipped + 1) % kRestingTries;

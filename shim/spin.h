@@ -43,11 +43,13 @@ void find_cpu_word();
   if (const std::uint32_t cpu = this_cpu(); shown.load_relaxed() != cpu) shown.store_relaxed(cpu);
 }
 
-// The program of this lane was last seen on another CPU than ours.
-inline bool is_on_another_cpu(proto::Lane& lane) {
-  const std::uint32_t mine = this_cpu();
-  const std::uint32_t others = ring::SharedCell(lane.cpu).load_relaxed();
-  return mine != 0 && others != 0 && mine != others;
+// Where the program of this lane was last seen.
+enum class SeenOn : std::uint8_t { kNowhere, kOurCpu, kAnotherCpu };
+inline SeenOn last_seen(proto::Lane& lane) {
+  const std::uint32_t ours = this_cpu();
+  const std::uint32_t its = ring::SharedCell(lane.cpu).load_relaxed();
+  if (ours == 0 || its == 0) return SeenOn::kNowhere;
+  return ours == its ? SeenOn::kOurCpu : SeenOn::kAnotherCpu;
 }
 
 // The peer of this lane was last seen on another CPU (or nowhere, and more than one is ours), and spins of

@@ -177,6 +177,15 @@ class ControlServerTest : public testing::Test {
     }
     return std::move(*answer);
   }
+  // Requests whose answers are not read, until there is no room for another one. How many.
+  std::size_t ask_until_full(const OwnedFd& idle) {
+    std::size_t sent = 0;
+    for (; sent < 2000; settle(), ++sent) {
+      const std::string request = get_status().SerializeAsString();
+      if (client::send_record(idle.get(), request, -1, MSG_DONTWAIT) != 0) break;
+    }
+    return sent;
+  }
   OwnedFd greeted(std::string program = "test") {
     OwnedFd socket = dial();
     EXPECT_EQ(ask(socket, hello(std::move(program))).reply.error(), 0);

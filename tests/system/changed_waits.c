@@ -21,15 +21,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* Needs sys/socket.h before it. */
-#include <linux/vm_sockets.h>
-
 #include "tests/support/unhooked.h"
-
-static void give_up(const char* what) {
-  perror(what);
-  exit(2);
-}
+#include "tests/system/vsock_program.h"
 
 static long waits(void) {
   struct rusage usage;
@@ -38,11 +31,7 @@ static long waits(void) {
 }
 
 static int dial(const char* port) {
-  struct sockaddr_vm address;
-  memset(&address, 0, sizeof address);
-  address.svm_family = AF_VSOCK;
-  address.svm_cid = VMADDR_CID_HOST;
-  address.svm_port = (unsigned)atoi(port);
+  const struct sockaddr_vm address = address_of(VMADDR_CID_HOST, port);
   int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
   if (fd < 0 || connect(fd, (struct sockaddr*)&address, sizeof address) != 0) give_up("connect");
   return fd;

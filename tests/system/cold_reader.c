@@ -23,22 +23,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Needs sys/socket.h before it. */
-#include <linux/vm_sockets.h>
-
 #include "tests/support/unhooked.h"
-
-static void give_up(const char* what) {
-  perror(what);
-  exit(2);
-}
+#include "tests/system/vsock_program.h"
 
 static int accept_one(const char* port) {
-  struct sockaddr_vm address;
-  memset(&address, 0, sizeof address);
-  address.svm_family = AF_VSOCK;
-  address.svm_cid = VMADDR_CID_ANY;
-  address.svm_port = (unsigned)atoi(port);
+  const struct sockaddr_vm address = address_of(VMADDR_CID_ANY, port);
   int listener = socket(AF_VSOCK, SOCK_STREAM, 0);
   if (listener < 0 || bind(listener, (struct sockaddr*)&address, sizeof address) != 0 ||
       listen(listener, 1) != 0) {
