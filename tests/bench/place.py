@@ -30,4 +30,4 @@ def machine(status):
             "daemon": f"vmbusd {status['version']}, event loop {status['loop_backend']}",
             "load average at start": f"{os.getloadavg()[0]:.1f}",
             # The daemon asks the kernel whether a socket still exists, which looks at all of them.
-            "AF_UNIX sockets at start": len(pathlib.Path("/proc/net/unix").read_text().splitlines())}
+            "AF_UNIX sockets at start": len(pathlib.Path("/proc/net/unix").read_bytes().splitlines())}

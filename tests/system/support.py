@@ -48,7 +48,8 @@ if not re.search(r"^Seccomp:\s*2$", open("/proc/self/status").read(), re.MULTILI
     sys.exit("no guard around this process")
 probe = socket.socket(socket.AF_VSOCK)
 inode = re.search(r"\d+", os.readlink(f"/proc/self/fd/{probe.fileno()}")).group()
-if not re.search(rf" {inode}$", open("/proc/net/unix").read(), re.MULTILINE):
+# Whoever else is on the machine may have given a socket a name that is no UTF-8.
+if not re.search(rf" {inode}$", open("/proc/net/unix", errors="replace").read(), re.MULTILINE):
     sys.exit("this socket is none of the shim's")
 if probe.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) != socket.AF_VSOCK:
     sys.exit("the shim does not answer")
