@@ -1,8 +1,15 @@
 // Clients of the control server: adopted, gone, idle, greedy, and where the descriptor table is full.
 #include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 
 #include "emu/control_server.h"
 #include "tests/support/control_fixture.h"
@@ -123,20 +130,64 @@ TEST_F(ControlClientsTest, AWaitingReplyKeepsItsAttachment) {
   EXPECT_EQ(with_attachment, sent);
 }
 
-TEST_F(ControlClientsTest, ASpareComesBehindAnAnswerThatHadToWait) {
-  const OwnedFd idle = greeted();
-  handler_.respond = [](HandlerReply& reply) { reply.message.set_spare_follows(true); };
-  const std::size_t sent = ask_until_full(idle);
-  std::size_t answered = 0;
-  while (const auto answer = take(idle)) {
-    ASSERT_TRUE(answer->reply.spare_follows());
-    const auto spare = take(idle);
-    ASSERT_TRUE(spare);
-    EXPECT_TRUE(spare->reply.has_created_socket());
-    EXPECT_TRUE(spare->attachment);
-    ++answered;
+// The kernel limits what one user may have on its way, but for the privileged.
+class CrowdedWay {
+ public:
+  CrowdedWay() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    EXPECT_EQ(::syscall(SYS_capget, &header, before_.data()), 0);
+    auto fewer = before_;
+    fewer[0].effective &= ~(1U << CAP_SYS_RESOURCE | 1U << CAP_SYS_ADMIN);
+    EXPECT_EQ(::syscall(SYS_capset, &header, fewer.data()), 0);
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &limit_), 0);
+    const rlimit low{kLimit, limit_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+    EXPECT_EQ(fill(), ETOOMANYREFS);
   }
-  EXPECT_EQ(answered, sent);
+  ~CrowdedWay() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    ::syscall(SYS_capset, &header, before_.data());
+    ::setrlimit(RLIMIT_NOFILE, &limit_);
+  }
+  CrowdedWay(const CrowdedWay&) = delete;
+  CrowdedWay& operator=(const CrowdedWay&) = delete;
+
+ private:
+  static constexpr rlim_t kLimit = 128;
+
+  // Why no more went in.
+  int fill() const {
+    int error = 0;
+    while (error == 0)
+      error = client::send_record(way_.near.get(), "x", STDIN_FILENO, MSG_DONTWAIT);
+    return error;
+  }
+
+  SocketPair way_ = make_pair(SOCK_STREAM);
+  std::array<__user_cap_data_struct, 2> before_{};
+  rlimit limit_{};
+};
+
+TEST_F(ControlClientsTest, WhereTooManyDescriptorsAreOnTheirWayAnAnswerGoesWithoutASpare) {
+  const OwnedFd socket = greeted();
+  handler_.respond = [](HandlerReply& reply) {
+    reply.message.mutable_spare()->set_entry(7);
+    reply.attachment = OwnedFd(::eventfd(0, EFD_CLOEXEC));
+  };
+  const CrowdedWay crowded;
+  const Answer answer = ask(socket, get_status());
+  EXPECT_EQ(answer.reply.error(), 0);
+  EXPECT_FALSE(answer.reply.has_spare());
+  EXPECT_FALSE(answer.attachment);
+}
+
+TEST_F(ControlClientsTest, WhereTooManyDescriptorsAreOnTheirWayAnAnswerThatNeedsOneSaysSo) {
+  const OwnedFd socket = greeted();
+  handler_.respond = [](HandlerReply& reply) {
+    reply.attachment = OwnedFd(::eventfd(0, EFD_CLOEXEC));
+  };
+  const CrowdedWay crowded;
+  EXPECT_EQ(ask(socket, get_status()).reply.error(), ENFILE);
 }
 
 TEST_F(ControlClientsTest, AGreedyClientDoesNotKeepOthersWaiting) {

@@ -20,12 +20,16 @@ std::string encode(control::Reply& message) {
   return message.SerializeAsString();
 }
 
-// What to answer when the attachment cannot travel: the kernel limits descriptors in flight a user.
-control::Reply reply_without_attachment() {
-  control::Reply reply;
-  reply.set_error(ENFILE);
-  reply.set_explanation("too many descriptors are on their way between programs");
-  return reply;
+// When the attachment cannot travel: the kernel limits descriptors in flight a user. A spare is no part of the answer.
+std::string encode_without_attachment(control::Reply& message) {
+  if (message.has_spare()) {
+    message.clear_spare();
+    return encode(message);
+  }
+  control::Reply refusal;
+  refusal.set_error(ENFILE);
+  refusal.set_explanation("too many descriptors are on their way between programs");
+  return encode(refusal);
 }
 
 }  // namespace
@@ -57,17 +61,18 @@ tl::expected<ReceivedRequest, int> ControlConnection::receive(std::span<char> bu
 }
 
 tl::expected<void, int> ControlConnection::send(HandlerReply reply) {
-  waiting_ = Outgoing{encode(reply.message), std::move(reply.attachment)};
+  std::string bytes = encode(reply.message);
+  waiting_ = Outgoing{std::move(bytes), std::move(reply)};
   return flush();
 }
 
 tl::expected<void, int> ControlConnection::flush() {
   if (!waiting_) return {};
-  int error =
-      client::send_record(socket_.get(), waiting_->bytes, waiting_->attachment.get(), MSG_DONTWAIT);
+  int error = client::send_record(socket_.get(), waiting_->bytes, waiting_->reply.attachment.get(),
+                                  MSG_DONTWAIT);
   if (error == ETOOMANYREFS) {
-    control::Reply refusal = reply_without_attachment();
-    waiting_ = Outgoing{encode(refusal), OwnedFd()};
+    waiting_->reply.attachment.reset();
+    waiting_->bytes = encode_without_attachment(waiting_->reply.message);
     error = client::send_record(socket_.get(), waiting_->bytes, -1, MSG_DONTWAIT);
   }
   if (error == EAGAIN) return {};

@@ -69,14 +69,13 @@ class ControlConnection {
 
   // The server's notes.
   WatchId watch;
-  bool greeted = false;     // Hello was answered
-  bool owes_spare = false;  // the answer that was sent last, or waits, says spare_follows
+  bool greeted = false;  // Hello was answered
   std::uint32_t bad_requests = 0;
 
  private:
   struct Outgoing {
-    std::string bytes;
-    OwnedFd attachment;
+    std::string bytes;  // of the message
+    HandlerReply reply;
   };
 
   OwnedFd socket_;

@@ -165,8 +165,6 @@ void ControlServer::on_ready(ClientId id) {
   if (connection->reply_waits()) {
     if (!connection->flush()) return close(*connection);
     if (connection->reply_waits()) return;
-    if (!send_spare(*connection)) return close(*connection);
-    if (connection->reply_waits()) return;
     loop_.rewatch(connection->watch, kReading);
   }
   serve(*connection);
@@ -200,17 +198,9 @@ bool ControlServer::answer(ControlConnection& connection, ReceivedRequest receiv
     }
     return connection.bad_requests < kMaxBadRequests;
   }
-  HandlerReply reply = dispatch(connection, std::move(received));
-  connection.owes_spare = reply.message.spare_follows();
-  const bool sent = connection.send(std::move(reply)).has_value() &&
-                    (connection.reply_waits() || send_spare(connection));
+  const bool sent = connection.send(dispatch(connection, std::move(received))).has_value();
   // Not greeted by now: the first request was no valid Hello.
   return sent && connection.greeted && connection.bad_requests < kMaxBadRequests;
-}
-
-bool ControlServer::send_spare(ControlConnection& connection) {
-  return !std::exchange(connection.owes_spare, false) ||
-         connection.send(handler_.make_spare(connection.client())).has_value();
 }
 
 HandlerReply ControlServer::dispatch(ControlConnection& connection, ReceivedRequest received) {

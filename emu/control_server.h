@@ -9,7 +9,6 @@
 //             the connection stays; a connection whose first record is no valid Hello, or that
 //             sends kMaxBadRequests bad ones, is closed. (So two ends of control connections that a
 //             liar ties together do not answer each other for ever.)
-//             Behind an answer that says spare_follows comes another record (emu/spare_sockets.h).
 // Descriptors Whatever arrives unasked is closed before anything else happens.
 // Full table  Some descriptors are held back for this work (fd_reserve.h).
 // Threads     The loop thread. REQUIRES: the loop does not turn once this is destroyed.
@@ -41,8 +40,6 @@ class ControlHandler {
   // one.
   virtual HandlerReply handle(const Client& client, const control::Request& request,
                               OwnedFd carrier) = 0;
-  // What follows an answer that says spare_follows: one as to CreateSocket.
-  virtual HandlerReply make_spare(const Client& client) = 0;
   // A client has set bells of a memory (emu/protocol/lane.h).
   virtual void on_rung() = 0;
   // A client that was welcomed has closed its connection.
@@ -77,8 +74,6 @@ class ControlServer {
   void serve(ControlConnection& connection);
   // False: the connection is to be closed.
   bool answer(ControlConnection& connection, ReceivedRequest received);
-  // As answer(); the reply is out.
-  bool send_spare(ControlConnection& connection);
   HandlerReply dispatch(ControlConnection& connection, ReceivedRequest received);
   HandlerReply greet(ControlConnection& connection, const control::Hello& hello);
   HandlerReply refuse(ControlConnection& connection, int error, std::string_view explanation);

@@ -72,22 +72,6 @@ TEST_F(ControlServerTest, AnotherUserIsRefusedAndCounted) {
   EXPECT_EQ(server_->connections(), 0U);
 }
 
-// ---- spares -------------------------------------------------------------------------------------
-
-TEST_F(ControlServerTest, ASpareFollowsTheAnswerThatSaysSo) {
-  const OwnedFd socket = greeted();
-  EXPECT_FALSE(ask(socket, get_status()).reply.spare_follows());
-  handler_.respond = [](HandlerReply& reply) { reply.message.set_spare_follows(true); };
-  EXPECT_TRUE(ask(socket, get_status()).reply.spare_follows());
-  const auto spare = take(socket);
-  ASSERT_TRUE(spare);
-  EXPECT_EQ(spare->reply.created_socket().entry(), 77U);
-  EXPECT_TRUE(spare->attachment);
-  handler_.respond = nullptr;
-  EXPECT_FALSE(ask(socket, get_status()).reply.spare_follows());
-  EXPECT_EQ(handler_.spares.size(), 1U);
-}
-
 // ---- requests and their descriptors -------------------------------------------------------------
 
 TEST_F(ControlServerTest, ARequestReachesTheHandlerAndItsReplyComesBack) {

@@ -25,7 +25,7 @@ bool has_ended(int b) {
 // How long B's next record is; 0 with the socket's marks set: there is none.
 std::size_t next_record_bytes(Socket& socket) {
   const int b = socket.b.get();
-  const ssize_t length = ::recv(b, nullptr, 0, MSG_PEEK | MSG_TRUNC);
+  const ssize_t length = ::recv(b, nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
   if (length > 0) return static_cast<std::size_t>(length);
   if (length < 0 && errno == EAGAIN) socket.b_readable = false;
   // Of the two kinds of nothing, an empty record (by a program without hooks) is not the end. A reset
@@ -33,7 +33,7 @@ std::size_t next_record_bytes(Socket& socket) {
   if (length == 0 && has_ended(b)) {
     socket.b_ended = true;
   } else if (length == 0) {
-    ::recv(b, nullptr, 0, 0);
+    ::recv(b, nullptr, 0, MSG_DONTWAIT);
   }
   return 0;
 }
@@ -60,7 +60,7 @@ bool take_record(Socket& socket) {
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
-  if (::recvmsg(socket.b.get(), &message, 0) != static_cast<ssize_t>(length)) {
+  if (::recvmsg(socket.b.get(), &message, MSG_DONTWAIT) != static_cast<ssize_t>(length)) {
     socket.outbox.resize(start);
     return false;
   }

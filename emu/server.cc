@@ -154,12 +154,12 @@ HandlerReply Server::handle(const Client& client, const control::Request& reques
                             OwnedFd carrier) {
   const std::uint64_t cookie = carrier ? socket_cookie(carrier.get()) : 0;
   // Whoever asks about a socket has it: the one it was made for may have passed it on.
-  for (const std::uint64_t known : {spares_.note(client.id, request, cookie), cookie}) {
+  for (const std::uint64_t known : {spares_.note(client.id, request), cookie}) {
     if (Socket* taken = sockets_.find(known)) sockets_.take_spare(*taken);
   }
+  const Sockets::Answering answering(sockets_);
   HandlerReply reply = act(client, request, {std::move(carrier), cookie});
-  const bool spare_follows = reply.message.error() == 0 && spares_.wanted(client.id) != nullptr;
-  if (spare_follows) reply.message.set_spare_follows(true);
+  if (reply.message.error() == 0 && !reply.attachment) add_spare(client, reply);
   return reply;
 }
 
@@ -214,9 +214,13 @@ HandlerReply Server::act(const Client& client, const control::Request& request, 
   return error_reply(EPROTO, "unknown request: is the program newer than its daemon?");
 }
 
-HandlerReply Server::make_spare(const Client& client) {
+void Server::add_spare(const Client& client, HandlerReply& reply) {
   const control::CreateSocket* call = spares_.wanted(client.id);
-  return call == nullptr ? error_reply(EAGAIN) : create_socket(client, *call, true);
+  if (call == nullptr) return;
+  HandlerReply spare = create_socket(client, *call, true);
+  if (spare.message.error() != 0) return;
+  *reply.message.mutable_spare() = spare.message.created_socket();
+  reply.attachment = std::move(spare.attachment);
 }
 
 HandlerReply Server::create_socket(const Client& client, const control::CreateSocket& call,

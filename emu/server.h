@@ -45,7 +45,6 @@ class Server final : public ControlHandler {
   HandlerReply welcome(const Client& client) override;
   HandlerReply handle(const Client& client, const control::Request& request,
                       OwnedFd carrier) override;
-  HandlerReply make_spare(const Client& client) override;
   void on_rung() override;
   void on_client_gone(const Client& client) override;
 
@@ -60,6 +59,7 @@ class Server final : public ControlHandler {
   HandlerReply act(const Client& client, const control::Request& request, Carrier carrier);
   HandlerReply create_socket(const Client& client, const control::CreateSocket& call,
                              bool is_spare);
+  void add_spare(const Client& client, HandlerReply& reply);
   int map_memory(const Socket& socket, HandlerReply& reply);
   int feed(Socket& socket, HandlerReply& reply);
   HandlerReply on_socket(Socket& socket, int a, const control::Request& request);

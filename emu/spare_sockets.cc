@@ -11,15 +11,14 @@ bool is_same(const control::CreateSocket& left, const control::CreateSocket& rig
 
 }  // namespace
 
-std::uint64_t SpareSockets::note(ClientId client, const control::Request& request,
-                                 std::uint64_t cookie) {
+std::uint64_t SpareSockets::note(ClientId client, const control::Request& request) {
   Habit& habit = clients_[client];
   const std::uint64_t spare = std::exchange(habit.spare, 0);
-  // A client that has taken its spare says so by using it.
-  if (spare != 0 && cookie != spare) habit.calls = 0;
+  const bool is_wanted = spare != 0 && request.took_spare();
+  if (spare != 0 && !is_wanted) habit.calls = 0;
   if (request.has_create_socket()) note_call(habit, request.create_socket());
   habit.last = request.body_case();
-  return spare;
+  return is_wanted ? spare : 0;
 }
 
 void SpareSockets::note_call(Habit& habit, const control::CreateSocket& call) {

@@ -1,8 +1,8 @@
 // SpareSockets: which clients get their next socket before they ask for it.
 //
 // A client that dials again and again makes each socket after the answer to the same kind of request, connect()
-// mostly. So once it has done so a few times, the next one, its *spare*, is made behind that answer (control.proto,
-// spare_follows), while the client is busy with its connection; and socket(), the next time, has nothing to wait for.
+// mostly. So once it has done so a few times, the next one, its *spare*, comes with that answer (Reply.spare), and
+// socket(), the next time, has nothing to wait for.
 //
 // Waste       One socket a client, while its habit lasts: a spare that was not wanted ends it.
 // Threads     The loop thread.
@@ -22,10 +22,9 @@ class SpareSockets {
   // So often in a row a socket was asked for after the same kind of request.
   static constexpr int kHabit = 3;
 
-  // A request is about to be answered; `cookie`: of the socket that it is about, or 0. The cookie of a spare that
-  // is none any more, taken or not; 0: of none.
-  std::uint64_t note(ClientId client, const control::Request& request, std::uint64_t cookie);
-  // What to make behind the answer to the request that was noted last. Null: nothing.
+  // A request is about to be answered. The cookie of the client's spare, which its program has taken; 0: of none.
+  std::uint64_t note(ClientId client, const control::Request& request);
+  // What to send with the answer to the request that was noted last. Null: nothing.
   const control::CreateSocket* wanted(ClientId client) const;
   // It was made.
   void made(ClientId client, std::uint64_t cookie) { clients_[client].spare = cookie; }

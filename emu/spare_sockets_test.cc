@@ -24,12 +24,17 @@ control::Request bind() {
   return request;
 }
 
+control::Request after_taking(control::Request request) {
+  request.set_took_spare(true);
+  return request;
+}
+
 class SpareSocketsTest : public testing::Test {
  protected:
   // A socket, and a connect of it.
   void dial(std::uint32_t family = 40) {
-    spares_.note(kClient, create(family), 0);
-    spares_.note(kClient, connect(), ++last_cookie_);
+    spares_.note(kClient, create(family));
+    spares_.note(kClient, connect());
   }
   void get_the_habit() {
     for (int i = 0; i <= SpareSockets::kHabit; ++i) dial();
@@ -39,7 +44,6 @@ class SpareSocketsTest : public testing::Test {
   const control::CreateSocket* wanted() const { return spares_.wanted(kClient); }
 
   SpareSockets spares_;
-  std::uint64_t last_cookie_ = 0;
 };
 
 TEST_F(SpareSocketsTest, OneIsWantedAfterTheRequestThatSocketsFollow) {
@@ -51,14 +55,14 @@ TEST_F(SpareSocketsTest, OneIsWantedAfterTheRequestThatSocketsFollow) {
   dial();
   ASSERT_NE(wanted(), nullptr);
   EXPECT_EQ(wanted()->family(), 40U);
-  spares_.note(kClient, bind(), 1);
+  spares_.note(kClient, bind());
   EXPECT_EQ(wanted(), nullptr) << "not after another one";
 }
 
 TEST_F(SpareSocketsTest, TheHabitGoesOnWhileSparesAreUsed) {
   get_the_habit();
   for (std::uint64_t spare = kSpare; spare < kSpare + 5; ++spare) {
-    EXPECT_EQ(spares_.note(kClient, connect(), spare), spare) << "it is none any more";
+    EXPECT_EQ(spares_.note(kClient, after_taking(connect())), spare);
     EXPECT_NE(wanted(), nullptr);
     spares_.made(kClient, spare + 1);
   }
@@ -66,9 +70,9 @@ TEST_F(SpareSocketsTest, TheHabitGoesOnWhileSparesAreUsed) {
 
 TEST_F(SpareSocketsTest, ASpareThatIsNotUsedEndsIt) {
   get_the_habit();
-  EXPECT_EQ(spares_.note(kClient, bind(), 1), kSpare);
+  EXPECT_EQ(spares_.note(kClient, connect()), 0U);
   EXPECT_EQ(wanted(), nullptr);
-  EXPECT_EQ(spares_.note(kClient, connect(), 1), 0U) << "and it is told once";
+  EXPECT_EQ(spares_.note(kClient, after_taking(connect())), 0U) << "it is gone";
   EXPECT_EQ(wanted(), nullptr);
 }
 
@@ -85,7 +89,7 @@ TEST_F(SpareSocketsTest, AnotherKindOfSocketBeginsAnew) {
 
 TEST_F(SpareSocketsTest, ManySocketsInARowAreNoHabit) {
   for (int i = 0; i < 10; ++i) {
-    spares_.note(kClient, create(), 0);
+    spares_.note(kClient, create());
     EXPECT_EQ(wanted(), nullptr);
   }
 }

@@ -7,6 +7,7 @@
 
 #include "shim/control_connection.h"
 #include "shim/real.h"
+#include "shim/spare_socket.h"
 
 namespace vmbus::shim {
 
@@ -18,9 +19,6 @@ int send_request(const Request& request, int attached) {
 }
 
 namespace {
-
-// Under the lock of control_connection.h, as all that uses the connection.
-constinit bool g_spare_follows = false;
 
 int receive_reply(Reply* reply, int* received) {
   std::array<pb_byte_t, vmbus_control_Reply_size> buffer{};
@@ -34,35 +32,20 @@ int receive_reply(Reply* reply, int* received) {
   return EPROTO;
 }
 
-// It was made for nothing.
-int drop_spare() {
-  Reply reply{};
-  int fd = -1;
-  const int error = receive_spare(&reply, &fd);
-  if (fd >= 0) real::call(SYS_close, fd);
-  return error;
-}
-
 }  // namespace
 
 int exchange(const Request& request, int attached, Reply* reply, int* received) {
   *received = -1;
-  if (g_spare_follows) {
-    if (const int error = drop_spare()) return error;
+  Request noted = request;
+  noted.took_spare = was_spare_taken();
+  drop_spare();  // the daemon sees that it was not wanted
+  if (const int error = send_request(noted, attached)) return error;
+  if (const int error = receive_reply(reply, received)) return error;
+  if (reply->has_spare) {
+    keep_spare({*received, reply->spare.entry, reply->spare.generation});
+    *received = -1;
   }
-  if (const int error = send_request(request, attached)) return error;
-  const int error = receive_reply(reply, received);
-  g_spare_follows = error == 0 && reply->spare_follows;
-  return error;
-}
-
-bool spare_follows() { return g_spare_follows; }
-
-void forget_spare() { g_spare_follows = false; }
-
-int receive_spare(Reply* reply, int* received) {
-  g_spare_follows = false;
-  return receive_reply(reply, received);
+  return 0;
 }
 
 }  // namespace vmbus::shim

@@ -14,14 +14,9 @@ using Reply = vmbus_control_Reply;
 
 // 0, EPROTO, or an error of send_record(). REQUIRES: the lock is held, the connection exists.
 int send_request(const Request& request, int attached);
-// Sends, then waits for the reply. The reply's own error is not looked at. A spare that nobody has taken is closed.
+// Sends, then waits for the reply. The reply's own error is not looked at. A spare that comes along is kept
+// (spare_socket.h), one that nobody has taken closed.
 int exchange(const Request& request, int attached, Reply* reply, int* received);
-
-// ---- the spare that may come behind a reply (control.proto). REQUIRES: as above.
-bool spare_follows();
-// REQUIRES: spare_follows(). As exchange() gets its reply.
-int receive_spare(Reply* reply, int* received);
-void forget_spare();  // another connection
 
 template <std::size_t kSize>
 void set_text(char (&field)[kSize], const char* text) {

@@ -19,6 +19,7 @@
 #include "shim/known_epoch.h"
 #include "shim/raw_log.h"
 #include "shim/real.h"
+#include "shim/spare_socket.h"
 
 extern "C" char* program_invocation_short_name;
 
@@ -95,7 +96,7 @@ void set_bytes(Bytes* field, const void* value, std::size_t bytes) {
 }
 
 int say_hello() {
-  forget_spare();
+  end_spare_place();
   Request request{};
   request.which_body = vmbus_control_Request_hello_tag;
   request.body.hello.protocol = proto::kControlProtocol;
@@ -110,6 +111,7 @@ int say_hello() {
   if (error == 0) error = enter_bus(reply.body.welcome.bus_id, memfd);
   set_gate_owner(error == 0 ? reply.body.welcome.client : 0);
   if (memfd >= 0) real::call(SYS_close, memfd);
+  if (error == 0) make_spare_place();
   return error;
 }
 
@@ -169,6 +171,7 @@ bool lost_daemon(int error) {
     g_mute_at_ns = real::now_ns();
   }
   set_gate_owner(0);
+  end_spare_place();
   drop_control();
   return true;
 }
@@ -236,20 +239,26 @@ struct SocketKind {
 };
 constinit SocketKind g_last_kind{};
 
-int read_new_carrier(const Reply& reply, int fd, NewCarrier* made) {
-  const auto& created = reply.body.created_socket;
-  if (fd < 0) return EMFILE;  // the kernel found no room for it
-  if (reply.which_body != vmbus_control_Reply_created_socket_tag ||
-      created.entry >= proto::kEndpointCapacity) {
-    real::call(SYS_close, fd);
+// `received` is a new end A. 0, or EPROTO, and it is closed.
+int read_new_carrier(const SpareSocket& received, NewCarrier* made) {
+  if (received.entry >= proto::kEndpointCapacity) {
+    real::call(SYS_close, received.fd);
     return EPROTO;
   }
-  made->fd = fd;
-  made->entry.endpoint = static_cast<std::uint16_t>(created.entry);
-  made->entry.generation = created.generation;
+  made->fd = received.fd;
+  made->entry.endpoint = static_cast<std::uint16_t>(received.entry);
+  made->entry.generation = received.generation;
   made->entry.bus = g_current_bus.load(std::memory_order_relaxed);
   made->entry.flags = kFdCarrier;
   return 0;
+}
+
+int read_created_socket(const Reply& reply, int fd, NewCarrier* made) {
+  if (fd < 0) return EMFILE;  // the kernel found no room for it
+  const bool is_one = reply.which_body == vmbus_control_Reply_created_socket_tag;
+  const auto& created = reply.body.created_socket;
+  return read_new_carrier(
+      {fd, is_one ? created.entry : proto::kEndpointCapacity, created.generation}, made);
 }
 
 std::uint64_t carrier_tag_of(int fd) {
@@ -265,23 +274,21 @@ bool is_connection_up() {
   return real::call(SYS_ppoll, &asked, 1, &at_once, nullptr, 0) == 0;
 }
 
-// A socket of that kind that is here already, if it still is one: its guest may have been removed. 0, an error of the
-// connection, or EAGAIN: there is none.
-int take_spare(SocketKind kind, NewCarrier* made) {
-  if (!spare_follows() || kind != g_last_kind) return EAGAIN;
-  // What the daemon sent before it ended is still there.
+// A socket of that kind that is here already, if it still is one: its guest may have been removed. 0, EPIPE, EMFILE, or
+// EAGAIN: there is none.
+int take_spare_of(SocketKind kind, NewCarrier* made) {
+  if (!has_spare() || kind != g_last_kind) return EAGAIN;
   if (!is_connection_up()) return EPIPE;
-  Reply reply{};
-  int fd = -1;
-  if (const int error = receive_spare(&reply, &fd)) return error;
-  if (reply.error != 0 || read_new_carrier(reply, fd, made) != 0) return EAGAIN;
+  SpareSocket spare;
+  if (const int error = take_spare(&spare)) return error;
+  if (read_new_carrier(spare, made) != 0) return EAGAIN;
   proto::Endpoint endpoint;
   const bool is_there =
       proto::read_endpoint(endpoint_of(made->entry.bus, made->entry.endpoint), &endpoint) &&
       endpoint.generation == made->entry.generation &&
       endpoint.state == proto::EndpointState::kFresh;
   if (is_there) return 0;
-  real::call(SYS_close, fd);
+  real::call(SYS_close, made->fd);
   return EAGAIN;
 }
 
@@ -314,14 +321,14 @@ int request_socket(int family, int type, int protocol, NewCarrier* made) {
   for (int attempt = 0; attempt < 2 && error == EPIPE; ++attempt) {
     if (const int refused = ensure_connected(Start::kIfNeeded)) return refused;
     const SocketKind kind{family, type, protocol};
-    error = take_spare(kind, made);
+    error = take_spare_of(kind, made);
     if (error == 0) return 0;
     Reply reply{};
     int fd = -1;
     if (error == EAGAIN) error = exchange(request, -1, &reply, &fd);
     if (lost_daemon(error) || error != 0) continue;
     g_last_kind = kind;
-    if (reply.error == 0) return read_new_carrier(reply, fd, made);
+    if (reply.error == 0) return read_created_socket(reply, fd, made);
     if (reply.error == EINVAL) {
       log_line({"VMBUS_PARTITION=", environment().partition.data(),
                 ": want auto, host or the name of a guest"});

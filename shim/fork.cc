@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <atomic>
 #include <cstddef>
@@ -12,12 +13,16 @@
 #include "shim/feeds.h"
 #include "shim/held_descriptor.h"
 #include "shim/real.h"
+#include "shim/spare_socket.h"
 #include "shim/user_ranges.h"
 
 namespace vmbus::shim {
 namespace {
 
 constexpr std::size_t kPageBytes = 4096;
+// The daemon answers in microseconds, unless it is stopped.
+constexpr std::int64_t kForkPatienceNs = 100'000'000;
+constexpr std::uint64_t kAllSignals = ~std::uint64_t{0};
 
 enum LockWord : std::uint32_t { kFree = 0, kHeld = 1, kHeldWithWaiters = 2 };
 
@@ -31,6 +36,20 @@ void acquire(std::atomic<std::uint32_t>& lock) {
   }
 }
 
+// False: not within kForkPatience.
+bool acquire_in_time(std::atomic<std::uint32_t>& lock) {
+  std::uint32_t seen = kFree;
+  if (lock.compare_exchange_strong(seen, kHeld, std::memory_order_acquire)) return true;
+  const std::int64_t until = real::now_ns() + kForkPatienceNs;
+  while (lock.exchange(kHeldWithWaiters, std::memory_order_acquire) != kFree) {
+    const std::int64_t left = until - real::now_ns();
+    if (left <= 0) return false;
+    const timespec limit{0, static_cast<long>(left)};
+    real::call(SYS_futex, &lock, FUTEX_WAIT_PRIVATE, kHeldWithWaiters, &limit);
+  }
+  return true;
+}
+
 void release(std::atomic<std::uint32_t>& lock) {
   if (lock.exchange(kFree, std::memory_order_release) == kHeldWithWaiters) {
     real::call(SYS_futex, &lock, FUTEX_WAKE_PRIVATE, 1);
@@ -41,12 +60,37 @@ void note_pid() {
   page().pid.store(static_cast<std::int32_t>(real::call(SYS_getpid)), std::memory_order_relaxed);
 }
 
+// The thread in fork(): a handler that calls us must not come between.
+struct Forking {
+  std::uint64_t saved_signals = 0;
+  bool is_locked = false;
+};
+constinit thread_local Forking t_forking;
+
+void restore_signals(std::uint64_t saved) {
+  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &saved, nullptr, sizeof saved);
+}
+
+void before_fork() {
+  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &kAllSignals, &t_forking.saved_signals,
+             sizeof kAllSignals);
+  t_forking.is_locked = !real::has_one_thread() && acquire_in_time(page().lock);
+}
+
+void go_on_in_parent() {
+  share_all_epolls();
+  if (t_forking.is_locked) release(page().lock);
+  restore_signals(t_forking.saved_signals);
+}
+
 void begin_child() {
   note_pid();
   release_after_fork();
   close_feeds_after_fork();
+  end_spare_place();
   forget_ranges();  // some of them may not have come along
   share_all_epolls();
+  restore_signals(t_forking.saved_signals);
 }
 
 }  // namespace
@@ -69,7 +113,7 @@ int prepare_process() {
   note_pid();
   // The pid only so that a child which forks and then vforks, without having called us in between, is
   // told from its own vfork child. A raw clone() skips this; its first call notes the pid.
-  pthread_atfork(nullptr, share_all_epolls, begin_child);
+  pthread_atfork(before_fork, go_on_in_parent, begin_child);
   return 0;
 }
 
@@ -92,14 +136,13 @@ void set_gate_owner(std::uint32_t client) {
 
 LockedSection::LockedSection() {
   // The raw call also blocks the two signals that libc keeps for cancellation and setuid().
-  const std::uint64_t all = ~std::uint64_t{0};
-  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &saved_signals_, sizeof all);
+  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &kAllSignals, &saved_signals_, sizeof kAllSignals);
   acquire(page().lock);
 }
 
 LockedSection::~LockedSection() {
   release(page().lock);
-  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &saved_signals_, nullptr, sizeof saved_signals_);
+  restore_signals(saved_signals_);
 }
 
 }  // namespace vmbus::shim

@@ -6,6 +6,9 @@
 // parent's. After vfork(), posix_spawn() or CLONE_VM the page is the parent's; only the kernel's
 // getpid() tells, and such a child makes kernel calls but changes nothing here. What parent and
 // child may each do is a table in docs/shim.md.
+//
+// fork() waits for a request that another thread has under way, though not for a daemon that is mute: a descriptor that
+// an answer brings is noted nowhere for a moment, and no child could close its copy of it.
 #ifndef VMBUS_SHIM_FORK_H_
 #define VMBUS_SHIM_FORK_H_
 

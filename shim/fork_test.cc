@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
+#include <utility>
 
 namespace vmbus::shim {
 namespace {
@@ -68,6 +70,57 @@ TEST_F(ForkTest, AForkChildFindsTheLockFreeThatItsParentHeld) {
     const LockedSection again;
     return true;
   }));
+}
+
+// Who has it may have a descriptor in hand that no list has yet.
+TEST_F(ForkTest, AForkWaitsForTheThreadThatHoldsTheLock) {
+  std::atomic<bool> holds = false;
+  std::atomic<bool> in_hand = false;
+  std::thread other([&] {
+    for (int i = 0; i < 200; ++i) {
+      const LockedSection lock;
+      in_hand = true;
+      holds = true;
+      for (int turn = 0; turn < 100; ++turn) sched_yield();
+      in_hand = false;
+    }
+  });
+  while (!holds) sched_yield();
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(in_fork_child([&] { return !in_hand; })) << i;
+  other.join();
+}
+
+TEST_F(ForkTest, AForkDoesNotWaitForADaemonThatIsMute) {
+  std::atomic<bool> holds = false;
+  std::atomic<bool> is_over = false;
+  std::thread other([&] {
+    const LockedSection lock;
+    holds = true;
+    while (!is_over) sched_yield();
+  });
+  while (!holds) sched_yield();
+  EXPECT_TRUE(in_fork_child([] {
+    const LockedSection again;
+    return true;
+  }));
+  is_over = true;
+  other.join();
+  const LockedSection lock;
+}
+
+TEST_F(ForkTest, SignalsAreAsBeforeOnBothSidesOfAFork) {
+  const auto mask = [] {
+    sigset_t now;
+    EXPECT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &now), 0);
+    return std::pair(sigismember(&now, SIGALRM), sigismember(&now, SIGUSR1));
+  };
+  sigset_t usr1;
+  sigemptyset(&usr1);
+  sigaddset(&usr1, SIGUSR1);
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &usr1, nullptr), 0);
+  EXPECT_TRUE(in_fork_child([&] { return mask() == std::pair(0, 1); }));
+  EXPECT_EQ(mask(), std::pair(0, 1));
+  ASSERT_EQ(pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr), 0);
 }
 
 TEST_F(ForkTest, AForkChildHasNoConnectionOfItsOwn) {

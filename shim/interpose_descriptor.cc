@@ -11,6 +11,7 @@
 #include "shim/feeds.h"
 #include "shim/interpose.h"
 #include "shim/linger.h"
+#include "shim/spare_socket.h"
 
 using namespace vmbus::shim;  // NOLINT(google-build-using-namespace): the wrappers live in libc's
                               // namespace
@@ -40,23 +41,28 @@ int copied(int from, long result) {
   return real::answer_int(result);
 }
 
+// Descriptors of the shim's that the program is about to close, or to put something else over.
+void give_up_ours(unsigned first, unsigned last) {
+  if ((!has_feeds() && !has_spare_place(first, last)) || !owns_memory()) return;
+  give_up_spare_place(first, last);
+  give_up_feeds(first, last);
+}
+
 // The program is about to put something else at `target`.
 void make_room(int fd, int target) {
   if (fd == target || target < 0) return;
-  if (has_feeds() && owns_memory()) {
-    const auto number = static_cast<unsigned>(target);
-    give_up_feeds(number, number);
-  }
+  give_up_ours(static_cast<unsigned>(target), static_cast<unsigned>(target));
   if (!is_control(target) || !owns_memory()) return;
   const LockedSection lock;
   vacate(target);
 }
 
 // The program closes `fd`.
-void end_feeds_at(int fd, FdEntry entry) {
-  if (fd < 0 || !has_feeds() || !owns_memory()) return;
-  if (entry.is_carrier()) return end_feed_of(entry);
-  give_up_feeds(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
+void end_ours_at(int fd, FdEntry entry) {
+  if (fd < 0) return;
+  if (!entry.is_carrier())
+    return give_up_ours(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
+  if (has_feeds() && owns_memory()) end_feed_of(entry);
 }
 
 // A raw F_GETOWN cannot tell a process group from an error.
@@ -102,7 +108,7 @@ int close(int fd) {
   const Linger linger = Linger::before_close(fd);
   const FdEntry entry = has_feeds() ? fd_table().find(fd) : FdEntry{};
   forget(fd);
-  end_feeds_at(fd, entry);
+  end_ours_at(fd, entry);
   forget_epoll(fd);
   const long result = real::call(SYS_close, fd);
   linger.wait();
@@ -118,7 +124,7 @@ int close_range(unsigned first, unsigned last, int flags) noexcept {
   const int control = control_descriptor();
   const auto number = static_cast<unsigned>(control);
   const bool hit = mine && control >= 0 && first <= number && number <= last;
-  if (ends_here && mine && has_feeds()) give_up_feeds(first, last);
+  if (ends_here && mine) give_up_ours(first, last);
   const long result = hit ? close_range_around(first, last, number, bits)
                           : real::call(SYS_close_range, first, last, bits);
   if (result == 0 && ends_here && mine) {

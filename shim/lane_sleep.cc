@@ -58,7 +58,7 @@ Slept sleep_on_lane(std::uint32_t& word, std::uint32_t value, LaneSleep how) {
   const std::int64_t end = monotonic_ns() + how.limit_ns;
   const timespec until{end / kSecondNs, end % kSecondNs};
   const Waiter waiter{value, reinterpret_cast<std::uintptr_t>(&word), kWord32, 0};
-  const bool may_restart = how.restarts && handles_signals();
+  const bool may_restart = how.restarts && (handles_signals() || !real::has_one_thread());
   const long result = may_restart
                           ? real::blocking(SYS_futex_waitv, &waiter, 1, 0, &until, CLOCK_MONOTONIC)
                           : real::blocking(SYS_futex, &word, FUTEX_WAIT_BITSET, value, &until,

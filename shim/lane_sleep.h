@@ -3,7 +3,7 @@
 //
 // Signals     A sleep ends with EINTR, or goes on, as the handler's SA_RESTART says: futex_waitv (Linux
 //             5.16) restarts like recv does, even with a time limit, FUTEX_WAIT with one never does, and is faster:
-//             it is for programs without handlers. Where the kernel lacks the former, or a filter forbids it, readers
+//             it is for programs without handlers, and of one thread, as another might install one meanwhile. Where the kernel lacks the former, or a filter forbids it, readers
 //             of the others wait on the carrier.
 // Limits      Nobody wakes on behalf of a daemon that was killed, or of a shutdown that no hook saw: a
 //             reader's sleep ends every half second, and it looks at the carrier. A writer's ends after

@@ -21,7 +21,6 @@ tl::expected<Sockets::Born, int> Sockets::create(const SocketSpec& spec) {
   Socket& born = *socket;
   born.entry = *entry;
   born.cookie = carrier->cookie;
-  born.inode = carrier->inode;
   born.b = std::move(carrier->b);
   born.pid = spec.pid;
   born.program = spec.program;

@@ -1,11 +1,9 @@
 #include "emu/hvsocket/carrier_end.h"
 
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -62,16 +60,11 @@ tl::expected<CarrierPair, int> make_carrier(int type) {
   if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return tl::unexpected(errno);
   }
-  CarrierPair carrier{OwnedFd(pair[0]), OwnedFd(pair[1]), 0, 0};
-  struct stat info {};
-  if (::fcntl(carrier.b.get(), F_SETFL, O_NONBLOCK) != 0 || ::fstat(carrier.a.get(), &info) != 0) {
-    return tl::unexpected(errno);
-  }
+  CarrierPair carrier{OwnedFd(pair[0]), OwnedFd(pair[1]), 0};
   if (type == SOCK_SEQPACKET) {
     set_send_buffer(carrier.a.get(), send_buffer_bytes(type));
     set_send_buffer(carrier.b.get(), send_buffer_bytes(type));
   }
-  carrier.inode = info.st_ino;
   carrier.cookie = socket_cookie(carrier.a.get());
   return carrier;
 }

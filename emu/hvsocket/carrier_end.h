@@ -7,7 +7,6 @@
 #define VMBUS_EMU_HVSOCKET_CARRIER_END_H_
 
 #include <sys/epoll.h>
-#include <sys/types.h>
 
 #include <array>
 #include <cstddef>
@@ -28,10 +27,9 @@ struct CarrierPair {
   OwnedFd a;
   OwnedFd b;
   std::uint64_t cookie = 0;  // of a
-  ino_t inode = 0;           // of a
 };
 
-// a blocking, b non-blocking, both close-on-exec. Error: errno (EMFILE, ENOMEM).
+// Both blocking and close-on-exec: who works b says with each call that it does not wait. Error: errno (EMFILE, ENOMEM).
 tl::expected<CarrierPair, int> make_carrier(int type);
 // From now on every process that has `a` finds its entry. False: the kernel refuses.
 bool tag_carrier(int a, std::uint32_t entry);

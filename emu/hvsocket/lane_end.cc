@@ -49,7 +49,7 @@ LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generat
       out_(pages_of(memory, stream.out.memory())),
       b_(b) {
   // Word by word: programs of an earlier connection may still look at it.
-  SharedCell(shared_->in_flags).store_seq_cst(0);
+  SharedCell(shared_->in_flags).store_seq_cst(proto::kLaneWatched);
   SharedCell(shared_->in_turns).store_seq_cst(0);
   SharedCell(shared_->in_error).store_seq_cst(0);
   SharedCell(shared_->sleepers).store_seq_cst(0);

@@ -223,11 +223,10 @@ TEST_F(LaneEndTest, AFreshConnectionTakesNothingOver) {
   const LaneEnd again(guest().state().lane->memory(), guest().state().lane->index(), 99,
                       *guest().state().stream, guest().state().b.get());
   EXPECT_EQ(shared->shown | shared->fed, 0U);
-  EXPECT_FALSE(again.is_watched());
+  EXPECT_EQ(shared->in_flags, proto::kLaneWatched);
   EXPECT_FALSE(again.expects_sends());
-  EXPECT_EQ(shared->in_flags | shared->in_turns | shared->sleepers | shared->out_sleepers |
-                shared->raw | shared->cpu | shared->room_wanted | shared->in_error |
-                shared->out_error,
+  EXPECT_EQ(shared->in_turns | shared->sleepers | shared->out_sleepers | shared->raw | shared->cpu |
+                shared->room_wanted | shared->in_error | shared->out_error,
             0U);
 }
 

@@ -74,6 +74,9 @@ void Sockets::open_lane(Socket& socket) {
   socket.lane = std::make_unique<LaneEnd>(*place.memory, *place.lane, ++last_lane_generation_,
                                           stream, socket.b.get());
   place.memory->lane_directory().assign(*place.lane, socket.cookie);
+  // It is born watched, so that no program has to ring for that with its first bytes; but nobody reads it yet.
+  static_cast<void>(socket.stream->in.prepare_to_sleep());
+  watch_lane(socket);
 }
 
 bool Sockets::close_lane(Socket& socket, bool forced) {

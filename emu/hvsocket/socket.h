@@ -80,6 +80,8 @@ struct QueuePlace {
 
 struct Listener {
   std::uint32_t backlog = 0;
+  std::size_t most_waiting =
+      0;  // in the carrier's queue: not more, though some may have been taken
   std::deque<WaitingPeer> waiting;
   std::deque<OwnedFd> undelivered;  // accepted ends that the carrier's queue had no room for
 };
@@ -105,7 +107,7 @@ struct Socket {
   // Identity, fixed at birth.
   std::uint32_t entry = 0;
   std::uint64_t cookie = 0;
-  ino_t inode = 0;
+  ino_t inode = 0;  // of A; 0: nobody has asked yet
   OwnedFd b;
   WatchId watch{};
   std::uint32_t pid = 0;
@@ -133,6 +135,7 @@ struct Socket {
       proto::kDefaultBufferSize;  // the peer's SO_VM_SOCKETS_BUFFER_SIZE
 
   std::unique_ptr<Listener> listener;  // kListening
+  std::uint64_t alive_in = 0;          // the last request (Sockets::Answering) that found it open
   std::unique_ptr<Attempt> attempt;    // kConnecting
   std::unique_ptr<Stream> stream;      // kConnected, while the rings may be touched
   std::unique_ptr<LaneEnd> lane;       // with a stream whose rings programs may work themselves

@@ -148,9 +148,19 @@ std::shared_ptr<LoopbackRings> Sockets::loopback_rings(const Socket& listener) {
 // ---- listening ----------------------------------------------------------------------------------
 
 bool Sockets::has_room(const Socket& listener) {
-  const Listener& queue = *listener.listener;
-  return waiting_accepts(listener.b.get()) + queue.undelivered.size() <
-         std::size_t{queue.backlog} + 1;
+  Listener& queue = *listener.listener;
+  const auto fits = [&queue] {
+    return queue.most_waiting + queue.undelivered.size() < std::size_t{queue.backlog} + 1;
+  };
+  if (fits()) return true;
+  queue.most_waiting = waiting_accepts(listener.b.get());
+  return fits();
+}
+
+int Sockets::hand_over(const Socket& listener, int accepted) {
+  const int error = send_accepted(listener.b.get(), accepted);
+  if (error == 0) ++listener.listener->most_waiting;
+  return error;
 }
 
 QueuePlace Sockets::wait_for_room(const Socket& listener, WaitingPeer peer) {
@@ -192,7 +202,7 @@ Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
   socket.peer = names.peer;
   open_lane(socket);
   end_attempt(socket, EndpointState::kConnected, 0);
-  const int error = send_accepted(listener.b.get(), born->a.get());
+  const int error = hand_over(listener, born->a.get());
   if (error == EAGAIN) {
     listener.listener->undelivered.push_back(std::move(born->a));
   } else if (error != 0) {
@@ -210,7 +220,7 @@ Socket* Sockets::accept(const Socket& listener, std::unique_ptr<Stream> stream,
 void Sockets::serve_listener(Socket& listener) {
   Listener& queue = *listener.listener;
   while (!queue.undelivered.empty()) {
-    if (send_accepted(listener.b.get(), queue.undelivered.front().get()) != 0) return;
+    if (hand_over(listener, queue.undelivered.front().get()) != 0) return;
     queue.undelivered.pop_front();
   }
   while (!queue.waiting.empty() && has_room(listener)) {
@@ -267,7 +277,9 @@ void Sockets::on_carrier_event(std::uint64_t cookie, std::uint32_t events) {
     socket->b_writable = true;
     watch_for_room(*socket);
   }
-  if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !is_alive(*socket)) return;
+  const bool is_over = (events & EPOLLHUP) != 0 ? ends_if_closed(*socket)
+                                                : (events & EPOLLERR) != 0 && !is_alive(*socket);
+  if (is_over) return;
   if (socket->state == EndpointState::kListening) return serve_listener(*socket);
   if (socket->state == EndpointState::kConnected) queue(*socket);
 }
@@ -276,9 +288,20 @@ bool Sockets::is_alive(Socket& socket) {
   if (socket.closed) return true;  // dealt with; a name it still holds, it is to hold (port-linger)
   pollfd end{socket.b.get(), 0, 0};
   const bool hung_up = ::poll(&end, 1, 0) > 0 && (end.revents & POLLHUP) != 0;
-  if (!hung_up || close_watch_.is_open(socket.cookie)) return true;
+  return !hung_up || !ends_if_closed(socket);
+}
+
+bool Sockets::ends_if_closed(Socket& socket) {
+  if (socket.closed || close_watch_.is_open(socket.cookie)) return false;
   on_last_close(socket);
-  return false;
+  return true;
+}
+
+bool Sockets::was_alive(Socket& socket) {
+  if (answering_ != 0 && socket.alive_in == answering_) return true;
+  if (!is_alive(socket)) return false;
+  socket.alive_in = answering_;
+  return true;
 }
 
 void Sockets::queue(Socket& socket) {
@@ -355,10 +378,15 @@ void Sockets::settle_credit(Socket& socket) {
   const std::uint64_t on_the_way =
       socket.bytes_sent - std::min(socket.bytes_sent, peer->bytes_received);
   const std::uint64_t unread =
-      on_the_way + diag_.unread_bytes(peer->inode, peer->cookie).value_or(0);
+      on_the_way + diag_.unread_bytes(inode_of(*peer), peer->cookie).value_or(0);
   socket.credit_bytes = room - std::min(room, unread);
   peer->owes_credit = true;
   if (socket.credit_bytes == 0 && has_something_to_send(socket)) wait_for_credit(socket);
+}
+
+ino_t Sockets::inode_of(Socket& socket) const {
+  if (socket.inode == 0) socket.inode = diag_.peer_inode(socket.b.get());
+  return socket.inode;
 }
 
 // The kernel tells that the peer's program has read only once there is much room again.

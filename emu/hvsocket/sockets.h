@@ -156,10 +156,23 @@ class Sockets {
   template <typename Find>
   Socket* first_alive(Find find) {
     while (Socket* found = find()) {
-      if (is_alive(*found)) return found;
+      if (was_alive(*found)) return found;
     }
     return nullptr;
   }
+  // While a request is answered: who was open when it came need not be looked at again.
+  class Answering {
+   public:
+    explicit Answering(Sockets& sockets) : sockets_(sockets) {
+      sockets_.answering_ = ++sockets_.last_answer_;
+    }
+    ~Answering() { sockets_.answering_ = 0; }
+    Answering(const Answering&) = delete;
+    Answering& operator=(const Answering&) = delete;
+
+   private:
+    Sockets& sockets_;
+  };
 
   // A program is about to close the socket, and would wait until all is sent: its end of the line.
   // None: there is nothing to wait for.
@@ -204,6 +217,11 @@ class Sockets {
   tl::expected<CarrierPair, int> take_carrier(int type);
   void make_carriers_ready();
   void on_carrier_event(std::uint64_t cookie, std::uint32_t events);
+  // REQUIRES: its B shows HUP. True: it was closed, and that has been dealt with now.
+  bool ends_if_closed(Socket& socket);
+  bool was_alive(Socket& socket);  // as is_alive(), or as it was for this request
+  static int hand_over(const Socket& listener, int accepted);
+  ino_t inode_of(Socket& socket) const;
   void on_time_limit(std::uint64_t cookie);
   void abandon_attempt(Socket& socket);
   void on_last_close(Socket& socket);
@@ -261,6 +279,8 @@ class Sockets {
   std::vector<std::unique_ptr<Socket>> released_;
   std::deque<std::uint64_t> run_queue_;
   std::uint64_t last_ticket_ = 0;
+  std::uint64_t last_answer_ = 0;
+  std::uint64_t answering_ = 0;  // 0: no request
   IsClient is_client_ = [](std::uint32_t) { return false; };
   std::uint32_t last_lane_generation_ = 0;
   std::vector<std::uint64_t> watched_;  // cookies; each with a lane that a program left warm

@@ -44,7 +44,7 @@
 
 namespace vmbus::proto {
 
-inline constexpr std::uint32_t kControlProtocol = 5;
+inline constexpr std::uint32_t kControlProtocol = 6;
 inline constexpr std::size_t kMaxControlBytes = 16384;
 
 // One record this large, with SO_SNDBUF at the kernel's minimum (4608), takes OUT away; 193 bytes

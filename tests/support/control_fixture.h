@@ -43,18 +43,11 @@ class RecordingHandler : public ControlHandler {
     if (respond) respond(reply);
     return reply;
   }
-  HandlerReply make_spare(const Client& client) override {
-    spares.push_back(client);
-    HandlerReply reply;
-    reply.message.mutable_created_socket()->set_entry(77);
-    reply.attachment = OwnedFd(::eventfd(0, EFD_CLOEXEC));
-    return reply;
-  }
   void on_rung() override { ++rung; }
   void on_client_gone(const Client& client) override { gone.push_back(client); }
 
   int rung = 0;
-  std::vector<Client> welcomed, handled, spares, gone;
+  std::vector<Client> welcomed, handled, gone;
   std::vector<control::Request::BodyCase> bodies;
   std::vector<bool> had_carrier;
   std::function<void(HandlerReply&)> respond;

@@ -1,4 +1,4 @@
-// What a thread of this process does, as proc(5) shows it: what a test waits for before it wakes one.
+// What a thread, of this process or another one, does, as proc(5) shows it: what a test waits for before it wakes one.
 #ifndef VMBUS_TESTS_SUPPORT_THREAD_STATE_H_
 #define VMBUS_TESTS_SUPPORT_THREAD_STATE_H_
 
@@ -11,7 +11,7 @@ namespace vmbus {
 
 // The state letter of proc(5)'s stat: S while it sleeps and can be interrupted; ?: there is no such thread.
 inline char state_of_thread(pid_t tid) {
-  std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/stat");
+  std::ifstream file("/proc/" + std::to_string(tid) + "/stat");
   std::string text;
   std::getline(file, text);
   const std::size_t name_end = text.rfind(')');

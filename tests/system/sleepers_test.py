@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import subprocess
 import textwrap
 
 import support
@@ -159,6 +160,19 @@ class Sleepers(support.BusTest):
                 asker.check()
                 self.assertEqual(asker.output.decode().splitlines(), expected)
                 server.check()
+
+    def test_a_receive_that_sleeps_takes_signals_and_changes_as_the_kernels_does(self):
+        program = support.compile_c(pathlib.Path(__file__).with_name("interrupted.c"), "-pthread")
+        handlers = {"plain": "EINTR", "restart": "none", "resethand": "EINTR", "bsd": "none", "sysv": "EINTR",
+                    "sigset": "EINTR", "gone": "EINTR", "two": "none"}
+        changes = {"setfl": "none", "limit": "none"}  # they are for the next call
+        for when, rows in {"first": handlers, "asleep": {**handlers, **changes}}.items():
+            for how, expected in rows.items():
+                with self.subTest(how=how, when=when):
+                    kernel = subprocess.run([program, "unix", how, when], check=True, stdout=subprocess.PIPE)
+                    self.assertEqual(kernel.stdout.decode().strip(), expected)
+                    ours = self.bus.start(program, "vsock", how, when, as_="guest", environment=NO_SPIN)
+                    self.assertEqual(ours.check().decode().strip(), expected)
 
     # --- woken directly
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Programs that dial again and again get their next socket before they ask (emu/spare_sockets.h): nobody can tell."""
 
+import os
 import textwrap
 
 import support
@@ -21,7 +22,7 @@ SERVE = textwrap.dedent(f"""
 
 # Does what each line of its input says.
 DIALLER = textwrap.dedent(f"""
-    import errno, os, resource, socket, sys
+    import ctypes, errno, fcntl, os, resource, socket, sys
     def dial():
         sock = socket.socket(socket.AF_VSOCK)
         sock.connect((2, {PORT}))
@@ -38,6 +39,8 @@ DIALLER = textwrap.dedent(f"""
     for line in sys.stdin:
         exec(line)
 """)
+
+UNHOOKED_CLOSE = "ctypes.CDLL('libc.so.6').close(spare); fcntl.fcntl(0, fcntl.F_DUPFD, spare)"
 
 
 class Spares(support.BusTest):
@@ -82,6 +85,10 @@ class Spares(support.BusTest):
         self.assertEqual(status["counters"]["sockets_created"], before["sockets_created"] + 100)
         # One for each connect, and those of the command. Without spares there would be a hundred.
         self.assertLess(status["counters"]["requests"], before["requests"] + 75)
+        self.do(dialler, "kept = dial(); kept.shutdown(socket.SHUT_WR); kept.close()")  # not what a spare is for
+        self.bus.wait_for_sockets(1)
+        after = self.bus.json("status")["counters"]
+        self.assertEqual(after["sockets_created"], before["sockets_created"] + 102)
         dialler.check()
 
     def test_a_spare_that_was_taken_is_shown_once_it_is_used(self):
@@ -113,6 +120,52 @@ class Spares(support.BusTest):
         self.do(dialler, unused, "for _ in range(8): dial().close()")
         dialler.check()
         self.bus.wait_for_sockets(1)
+
+    def test_its_number_is_the_programs_to_close_or_to_use(self):
+        highest = "spare = max(map(int, os.listdir('/proc/self/fd')))"
+        still_there = "print(os.path.sameopenfile(0, spare))"
+        for lines, expected in [
+                (["print(outcome(os.close, spare))"], "EBADF"),
+                (["os.dup2(0, spare)", still_there], "True"),
+                (["os.closerange(spare, spare + 1); print(outcome(os.fstat, spare))"], "EBADF"),
+                # Past the hooks; what comes there is neither used nor closed instead.
+                ([UNHOOKED_CLOSE, "dial().close(); dial().close()", still_there], "True"),
+                ([f"sock = dial(); {UNHOOKED_CLOSE}; sock.shutdown(socket.SHUT_WR)", still_there], "True")]:
+            with self.subTest(lines=lines):
+                dialler = self.start_dialler()
+                self.assertEqual(self.do(dialler, highest, *lines), [expected])
+                self.do(dialler, "sock = None; dial().close(); dial().close()")
+                self.bus.wait_for_sockets(1)
+                dialler.check()
+
+    def test_a_child_that_lives_on_keeps_no_connection(self):
+        dialler = self.start_dialler()
+        self.do(dialler, "ends = os.pipe(); child = os.fork()",
+                "child or (os.close(ends[1]), os.read(ends[0], 1), os._exit(0))",
+                "dial().close(); dial().close()")
+        self.bus.wait_for_sockets(1)
+        self.do(dialler, "os.close(ends[1]); os.wait()")
+        dialler.check()
+
+    def test_none_is_held_where_descriptors_are_few(self):
+        counts = []
+        for limit in (128, 1024):
+            words = [PYTHON, "-c", f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit},) * 2); "
+                     "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])", DIALLER]
+            dialler = self.bus.start(*words, as_="guest")
+            dialler.wait_for_output(b"ready")
+            counts.append(len(os.listdir(f"/proc/{dialler.pid}/fd")))
+            dialler.check()
+        self.assertEqual(counts[1], counts[0] + 1)
+
+    def test_a_program_that_counts_its_descriptors_sees_none_come_and_go(self):
+        count = "len(os.listdir('/proc/self/fd'))"
+        dialler = self.bus.start(PYTHON, "-c", DIALLER.replace("for _ in range(8)", "for _ in range(0)"), as_="guest")
+        dialler.wait_for_output(b"ready")
+        counts = [*self.do(dialler, f"sock = dial(); sock.close(); print({count})"),
+                  *self.do(dialler, f"for _ in range(8): dial().close(); print({count})")]
+        self.assertEqual(len(set(counts)), 1, counts)
+        dialler.check()
 
     def test_a_full_table_of_descriptors_says_so(self):
         dialler = self.start_dialler()
