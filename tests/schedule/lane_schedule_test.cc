@@ -118,6 +118,29 @@ TEST(LaneSchedule, AReceiverLeavesWarmAndComesBackLate) {
   });
 }
 
+TEST(LaneSchedule, AFreshLaneIsWatchedAlready) {
+  explore({.stops = 2, .lane = {.is_fresh = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [&world](LaneProgram& reader) {
+      reader.receive_until(1, 1);
+      world.poll_in(kReader);
+      reader.receive_until(2);
+    });
+    spawn_sender(world, send_two);
+  });
+}
+
+// As accept() and connect() leave it.
+TEST(LaneSchedule, AFreshLaneIsWarmBeforeItsFirstBytes) {
+  explore({.stops = 2, .lane = {.is_fresh = true}}, [](LaneWorld& world) {
+    spawn_reader(world, [&world](LaneProgram& reader) {
+      world.direct(kReader, 1).warm();
+      world.poll_in(kReader);
+      reader.receive_until(2);
+    });
+    spawn_sender(world, send_two);
+  });
+}
+
 // Threads of one process; both see the end.
 TEST(LaneSchedule, TwoReceiversShareALane) {
   explore({.stops = 1}, [](LaneWorld& world) {

@@ -131,6 +131,7 @@ void LaneWorld::connect() {
                              {emu::vsock(1, 1000), emu::vsock(1, 2000)});
   }
   bus_.settle();
+  if (!options_.is_fresh) let_watches_end();
   for (const std::size_t end : {0U, 1U}) {
     ends_[end].image = emu::endpoint_image(*socket(end), bus_.sockets().guests());
     ends_[end].lane = &rings_->memory().lanes().lane(ends_[end].image.lane);
@@ -140,6 +141,12 @@ void LaneWorld::connect() {
   io_changes_ = 0;
   spin_now_ns_.fill(0);
   scheduler_.spawn("daemon", Role::kService, [this] { run_daemon(); });
+}
+
+void LaneWorld::let_watches_end() {
+  now_ns_ += 2 * kNsPerMs;
+  bus_.settle();
+  for (const std::size_t end : {0U, 1U}) EXPECT_FALSE(socket(end)->lane->is_watched());
 }
 
 // As a program that has rung often enough asks for it.

@@ -34,6 +34,7 @@ struct LaneOptions {
   bool writers_time_out = false;  // a writer that sleeps may do so for too long
   bool polls = false;             // threads have waited in poll before
   bool feeds = false;             // the programs at end 0 have a feed (shim/feeds.h)
+  bool is_fresh = false;          // the watch that lanes are born with is not over yet
   const char* quirks = "";
 };
 
@@ -100,6 +101,7 @@ class LaneWorld final : public ring::ScheduleHooks {
 
   emu::Socket* socket(std::size_t end) { return bus_.sockets().find(ends_[end].cookie); }
   void make_end(std::size_t end);
+  void let_watches_end();
   void make_feed();
   void drop_feed();
   void add_places();
