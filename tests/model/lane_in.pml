@@ -32,12 +32,14 @@
  *   RUNG_AFTER     the own lane's bell is rung when the gate was given up (but see lane_crash.pml)
  *   SWEEP_PENDS    a sweep that finds the gate taken wants it, and the next turn ends the watch
  *   WATCHED_WAITS  the daemon leaves a watched lane to the sweep, whoever rings
+ *   FRESH          the lane is born watched
  *   NO_RECHECK, END_UNSAID   without PROMPT the sweep makes up for them, up to its interval late
  * Variants that must fail
  *   NO_RECHECK            PROMPT: leaves cold without the second look
  *   END_UNSAID            PROMPT: sees the stream's end in the ring and does not ring
  *   UNWATCHED             leaves warm, or spins, and the lane is not watched
  *   WATCH_UNRUNG          sets `watched` and does not ring: the daemon does not know
+ *   FRESH_UNSEEN          FRESH: nor does it know of that
  *   UNWATCH_WITHOUT_GATE  the daemon takes `watched` away when it has given the gate up
  *   PUMP_NO_RECHECK       the pump unmasks and does not look again
  *   BIT_CLEARED_LATE      the bell's bit is taken away after the pump has run
@@ -88,7 +90,17 @@ bit gate_wanted;
 byte position_index;
 byte position_taken;
 bit carrier_holds;
-bit watched;
+#ifdef FRESH
+#define AT_BIRTH 1
+#else
+#define AT_BIRTH 0
+#endif
+#ifdef FRESH_UNSEEN
+#define SEEN_AT_BIRTH 0
+#else
+#define SEEN_AT_BIRTH AT_BIRTH
+#endif
+bit watched = AT_BIRTH;
 bit bell;
 
 bit record; /* the daemon has something to read on its control connections */
@@ -442,7 +454,8 @@ inline bury() {
  * on the list for the next sweep.  sweeping: the next turn ends the watch.
  */
 active proctype Daemon() {
-  bit watching, sweeping, blocked, busy;
+  bit watching = SEEN_AT_BIRTH;
+  bit sweeping, blocked, busy;
   byte next, taken;
 #ifdef POSITION_PRIVATE
   byte my_index, my_taken;
