@@ -32,6 +32,7 @@ void set_created(HandlerReply& reply, const Sockets& sockets, const Socket& sock
   control::CreatedSocket* created = reply.message.mutable_created_socket();
   created->set_entry(socket.entry);
   created->set_generation(sockets.registry().generation(socket.entry));
+  created->set_cookie(socket.cookie);
 }
 
 // What a client is called as the owner of gates; 0: its number is too high for that.

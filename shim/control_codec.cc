@@ -40,9 +40,10 @@ int exchange(const Request& request, int attached, Reply* reply, int* received) 
   noted.took_spare = was_spare_taken();
   drop_spare();  // the daemon sees that it was not wanted
   if (const int error = send_request(noted, attached)) return error;
+  note_spare_told();
   if (const int error = receive_reply(reply, received)) return error;
   if (reply->has_spare) {
-    keep_spare({*received, reply->spare.entry, reply->spare.generation});
+    keep_spare({*received, reply->spare.entry, reply->spare.generation, reply->spare.cookie});
     *received = -1;
   }
   return 0;

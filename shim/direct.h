@@ -219,8 +219,8 @@ class DirectEnd {
   bool is_unasked_ = false;  // a sleep begins without asking the kernel whether it may
   bool polled_ = false;      // this thread's waits look at the ring
   std::uint32_t may_sleep_epoch_ =
-      0;                           // waits_epoch() when the kernel said of a known end that it may
-  std::uint32_t waits_epoch_ = 0;  // and when this call asked
+      0;                            // waits_epoch() when the kernel said of a known end that it may
+  std::uint64_t waits_change_ = 0;  // last_waits_change() when this call asked
   std::uint32_t carrier_reads_ = 0;
   long waits_seen_ = 0;  // of this thread, when it was last asked how it reads the carrier
   proto::Lane* lane_ = nullptr;

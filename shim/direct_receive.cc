@@ -259,7 +259,7 @@ bool DirectEnd::spin_for_data() {
 // calls, a sixth of a round trip on one CPU.
 bool DirectEnd::may_sleep() {
   const std::uint32_t epoch = waits_epoch();
-  waits_epoch_ = epoch;
+  waits_change_ = last_waits_change(entry_.endpoint);
   const KnownEndUse known(fd_);
   is_unasked_ = known.receives() && known.end().may_sleep_epoch_ == epoch;
   may_block_ |= is_unasked_;
@@ -276,7 +276,8 @@ bool DirectEnd::ask_may_sleep() {
 // After a sleep that nobody was asked about. What a hook saw change since the call began is for the next call.
 bool DirectEnd::may_go_on_sleeping() {
   is_unasked_ = false;
-  if (waits_epoch() != waits_epoch_) return true;
+  const std::uint64_t change = last_waits_change(entry_.endpoint);
+  if (change != 0 && change != waits_change_) return true;
   const bool may = ask_may_sleep();
   if (!may) note_waits_changed();
   return may;

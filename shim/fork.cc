@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <climits>
 #include <cstddef>
 
 #include "shim/epoll_sets.h"
@@ -20,8 +21,8 @@ namespace vmbus::shim {
 namespace {
 
 constexpr std::size_t kPageBytes = 4096;
-// The daemon answers in microseconds, unless it is stopped.
-constexpr std::int64_t kForkPatienceNs = 100'000'000;
+// The daemon answers in microseconds, unless it is stopped; fork() takes some milliseconds in a large program.
+constexpr std::int64_t kForkPatienceNs = 50'000'000;
 constexpr std::uint64_t kAllSignals = ~std::uint64_t{0};
 
 enum LockWord : std::uint32_t { kFree = 0, kHeld = 1, kHeldWithWaiters = 2 };
@@ -30,24 +31,10 @@ ProcessPage& page() { return *g_process_page.load(std::memory_order_acquire); }
 
 void acquire(std::atomic<std::uint32_t>& lock) {
   std::uint32_t seen = kFree;
-  if (lock.compare_exchange_strong(seen, kHeld, std::memory_order_acquire)) return;
-  while (lock.exchange(kHeldWithWaiters, std::memory_order_acquire) != kFree) {
+  if (lock.compare_exchange_strong(seen, kHeld)) return;
+  while (lock.exchange(kHeldWithWaiters) != kFree) {
     real::call(SYS_futex, &lock, FUTEX_WAIT_PRIVATE, kHeldWithWaiters, nullptr);
   }
-}
-
-// False: not within kForkPatience.
-bool acquire_in_time(std::atomic<std::uint32_t>& lock) {
-  std::uint32_t seen = kFree;
-  if (lock.compare_exchange_strong(seen, kHeld, std::memory_order_acquire)) return true;
-  const std::int64_t until = real::now_ns() + kForkPatienceNs;
-  while (lock.exchange(kHeldWithWaiters, std::memory_order_acquire) != kFree) {
-    const std::int64_t left = until - real::now_ns();
-    if (left <= 0) return false;
-    const timespec limit{0, static_cast<long>(left)};
-    real::call(SYS_futex, &lock, FUTEX_WAIT_PRIVATE, kHeldWithWaiters, &limit);
-  }
-  return true;
 }
 
 void release(std::atomic<std::uint32_t>& lock) {
@@ -60,27 +47,37 @@ void note_pid() {
   page().pid.store(static_cast<std::int32_t>(real::call(SYS_getpid)), std::memory_order_relaxed);
 }
 
-// The thread in fork(): a handler that calls us must not come between.
-struct Forking {
-  std::uint64_t saved_signals = 0;
-  bool is_locked = false;
-};
-constinit thread_local Forking t_forking;
-
 void restore_signals(std::uint64_t saved) {
   real::call(SYS_rt_sigprocmask, SIG_SETMASK, &saved, nullptr, sizeof saved);
 }
 
+// While `word` is `value`, and for kForkPatience at most.
+void wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value) {
+  const std::int64_t until = real::now_ns() + kForkPatienceNs;
+  while (word.load() == value) {
+    const std::int64_t left = until - real::now_ns();
+    if (left <= 0) return;
+    const timespec limit{0, static_cast<long>(left)};
+    real::call(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, &limit);
+  }
+}
+
 void before_fork() {
-  real::call(SYS_rt_sigprocmask, SIG_SETMASK, &kAllSignals, &t_forking.saved_signals,
-             sizeof kAllSignals);
-  t_forking.is_locked = !real::has_one_thread() && acquire_in_time(page().lock);
+  if (real::has_one_thread()) return;
+  page().forking.fetch_add(1);
+  // Whoever has the lock when it is free next has seen that.
+  std::atomic<std::uint32_t>& lock = page().lock;
+  std::uint32_t held = kFree;
+  if (lock.compare_exchange_strong(held, kHeldWithWaiters)) return release(lock);
+  lock.compare_exchange_strong(held, kHeldWithWaiters);
+  wait_while(lock, kHeldWithWaiters);
 }
 
 void go_on_in_parent() {
   share_all_epolls();
-  if (t_forking.is_locked) release(page().lock);
-  restore_signals(t_forking.saved_signals);
+  std::uint32_t forking = page().forking.load();
+  while (forking != 0 && !page().forking.compare_exchange_weak(forking, forking - 1)) continue;
+  real::call(SYS_futex, &page().forking, FUTEX_WAKE_PRIVATE, INT_MAX);
 }
 
 void begin_child() {
@@ -90,7 +87,6 @@ void begin_child() {
   end_spare_place();
   forget_ranges();  // some of them may not have come along
   share_all_epolls();
-  restore_signals(t_forking.saved_signals);
 }
 
 }  // namespace
@@ -137,6 +133,10 @@ void set_gate_owner(std::uint32_t client) {
 LockedSection::LockedSection() {
   // The raw call also blocks the two signals that libc keeps for cancellation and setuid().
   real::call(SYS_rt_sigprocmask, SIG_SETMASK, &kAllSignals, &saved_signals_, sizeof kAllSignals);
+  acquire(page().lock);
+  if (page().forking.load() == 0) return;
+  release(page().lock);
+  wait_while(page().forking, page().forking.load());
   acquire(page().lock);
 }
 

@@ -7,8 +7,9 @@
 // getpid() tells, and such a child makes kernel calls but changes nothing here. What parent and
 // child may each do is a table in docs/shim.md.
 //
-// fork() waits for a request that another thread has under way, though not for a daemon that is mute: a descriptor that
-// an answer brings is noted nowhere for a moment, and no child could close its copy of it.
+// fork() waits for a request that another thread has under way, and requests wait for fork(): a descriptor that an answer
+// brings is noted nowhere for a moment, and no child could close its copy of it. Neither holds anything while it waits, nor
+// waits for long: other libraries' handlers of fork() may hold locks for which our callers wait.
 #ifndef VMBUS_SHIM_FORK_H_
 #define VMBUS_SHIM_FORK_H_
 
@@ -33,6 +34,7 @@ void set_owns_connection(bool owned);
 struct ProcessPage {
   std::atomic<std::int32_t> pid;
   std::atomic<std::uint32_t> lock;
+  std::atomic<std::uint32_t> forking;  // threads in fork()
   std::atomic<bool> owns_connection;
   std::atomic<std::uint32_t> gate_owner;
 };

@@ -76,17 +76,22 @@ TEST_F(ForkTest, AForkChildFindsTheLockFreeThatItsParentHeld) {
 TEST_F(ForkTest, AForkWaitsForTheThreadThatHoldsTheLock) {
   std::atomic<bool> holds = false;
   std::atomic<bool> in_hand = false;
+  std::atomic<bool> is_over = false;
   std::thread other([&] {
-    for (int i = 0; i < 200; ++i) {
+    while (!is_over) {
       const LockedSection lock;
       in_hand = true;
       holds = true;
-      for (int turn = 0; turn < 100; ++turn) sched_yield();
+      for (int turn = 0; turn < 20; ++turn) sched_yield();
       in_hand = false;
     }
   });
-  while (!holds) sched_yield();
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE(in_fork_child([&] { return !in_hand; })) << i;
+  for (int i = 0; i < 50; ++i) {
+    holds = false;
+    while (!holds) sched_yield();
+    EXPECT_TRUE(in_fork_child([&] { return !in_hand; })) << i;
+  }
+  is_over = true;
   other.join();
 }
 

@@ -48,7 +48,8 @@ inline void forget(int fd) {
 
 // `result` of a call that may have changed how calls on `fd` wait: O_NONBLOCK, SO_RCVTIMEO.
 inline int changed_waits(int fd, long result) {
-  if (fd_table().find(fd).is_carrier()) note_waits_changed();
+  const FdEntry entry = fd_table().find(fd);
+  if (entry.is_carrier() && result >= 0) note_waits_changed_of(entry.endpoint);
   return real::answer_int(result);
 }
 

@@ -103,7 +103,9 @@ long close_range_around(unsigned first, unsigned last, unsigned control, unsigne
 }  // namespace
 
 int close(int fd) {
-  if (is_control(fd) && owns_memory()) return real::answer_int(-EBADF);
+  const bool is_shims =
+      is_control(fd) || has_spare_place(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
+  if (is_shims && owns_memory()) return real::answer_int(-EBADF);
   pthread_testcancel();  // a thread that ends here has not closed anything
   const Linger linger = Linger::before_close(fd);
   const FdEntry entry = has_feeds() ? fd_table().find(fd) : FdEntry{};

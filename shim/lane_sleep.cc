@@ -32,6 +32,11 @@ constexpr std::int64_t kSecondNs = 1'000'000'000;
 constinit std::atomic<bool> g_cannot{false};
 constinit std::atomic<std::uint32_t> g_waits_epoch{1};
 
+// By entry: which one, and the epoch from then on.
+constexpr std::size_t kChanges = 64;
+constexpr int kEndpointShift = 32;
+constinit std::atomic<std::uint64_t> g_changes[kChanges];
+
 // A handler that no hook saw has ended a sleep that was to go on after those with SA_RESTART.
 Slept judge_unseen_handler() {
   note_handler();
@@ -44,6 +49,18 @@ std::uint32_t waits_epoch() { return g_waits_epoch.load(std::memory_order_acquir
 
 void note_waits_changed() {
   if (g_waits_epoch.fetch_add(1, std::memory_order_acq_rel) == UINT32_MAX) note_waits_changed();
+}
+
+std::uint64_t last_waits_change(std::uint16_t endpoint) {
+  const std::uint64_t last = g_changes[endpoint % kChanges].load(std::memory_order_acquire);
+  return last >> kEndpointShift == endpoint ? last : 0;
+}
+
+void note_waits_changed_of(std::uint16_t endpoint) {
+  const std::uint64_t epoch = g_waits_epoch.load(std::memory_order_relaxed);
+  g_changes[endpoint % kChanges].store(std::uint64_t{endpoint} << kEndpointShift | (epoch + 1),
+                                       std::memory_order_release);
+  note_waits_changed();
 }
 
 bool may_sleep_on_lane(int fd, int option) {

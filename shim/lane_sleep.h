@@ -32,6 +32,10 @@ bool may_sleep_on_lane(int fd, int option);
 // never 0. One number for all: such changes are rare beside receives.
 std::uint32_t waits_epoch();
 void note_waits_changed();
+// The last change that a hook saw of the socket with this entry: a number, or another one since. 0: of none that is
+// remembered.
+std::uint64_t last_waits_change(std::uint16_t endpoint);
+void note_waits_changed_of(std::uint16_t endpoint);
 struct LaneSleep {
   std::int64_t limit_ns;
   bool restarts;  // after a handler with SA_RESTART; otherwise any signal ends it

@@ -35,18 +35,22 @@ void forget_place() {
   g_spare.fd = -1;
 }
 
-// False: the kernel refuses. A filter of the program's may know neither call. REQUIRES: is_intact().
+// False: the kernel refuses, or it is no socket any more; then there is no place. A filter of the program's may know neither
+// call. REQUIRES: is_intact().
 bool put(int fd) {
-  return !is_sandboxed() && real::call(SYS_dup3, fd, place(), O_CLOEXEC) >= 0 &&
-         real::socket_cookie(place(), &g_cookie) == 0;
+  if (!is_sandboxed() && real::call(SYS_dup3, fd, place(), O_CLOEXEC) >= 0 &&
+      real::socket_cookie(place(), &g_cookie) == 0) {
+    return true;
+  }
+  real::call(SYS_close, place());
+  forget_place();
+  return false;
 }
 
 // REQUIRES: is_intact().
 void take_out() {
   g_spare.fd = -1;
-  if (put(control_descriptor())) return;
-  real::call(SYS_close, place());
-  forget_place();
+  put(control_descriptor());
 }
 
 }  // namespace
@@ -68,7 +72,7 @@ void make_spare_place() {
 }
 
 void end_spare_place() {
-  if (is_intact()) real::call(SYS_close, place());
+  if (!is_sandboxed() && is_intact()) real::call(SYS_close, place());
   forget_place();
   g_was_taken = false;
 }
@@ -81,13 +85,18 @@ void give_up_spare_place(unsigned first, unsigned last) {
 
 bool has_spare() { return g_spare.fd >= 0; }
 
+// Another thread may have put a file of its own over the number that came.
 void keep_spare(const SpareSocket& received) {
   if (received.fd < 0) return;
   if (!is_intact()) {
     forget_place();
-  } else if (put(received.fd)) {
-    g_spare = {place(), received.entry, received.generation};
+    real::call(SYS_close, received.fd);
+    return;
   }
+  if (!put(received.fd)) return;
+  if (g_cookie != received.cookie) return take_out();
+  g_spare = received;
+  g_spare.fd = place();
   real::call(SYS_close, received.fd);
 }
 
@@ -99,17 +108,16 @@ int take_spare(SpareSocket* taken) {
   }
   const long low = real::call(SYS_fcntl, g_spare.fd, F_DUPFD_CLOEXEC, 0);
   if (low < 0) return static_cast<int>(-low);
-  *taken = {static_cast<int>(low), g_spare.entry, g_spare.generation};
+  *taken = g_spare;
+  taken->fd = static_cast<int>(low);
   take_out();
   g_was_taken = true;
   return 0;
 }
 
-bool was_spare_taken() {
-  const bool taken = g_was_taken;
-  g_was_taken = false;
-  return taken;
-}
+bool was_spare_taken() { return g_was_taken; }
+
+void note_spare_told() { g_was_taken = false; }
 
 void drop_spare() {
   if (!has_spare()) return;

@@ -21,6 +21,7 @@ struct SpareSocket {
   int fd = -1;
   std::uint32_t entry = 0;
   std::uint32_t generation = 0;
+  unsigned long long cookie = 0;
 };
 
 // Has it one with such a number? Lock-free.
@@ -36,8 +37,9 @@ bool has_spare();
 void keep_spare(const SpareSocket& received);
 // Gives it a number like that of any other socket. 0, EMFILE, or EAGAIN: there is none.
 int take_spare(SpareSocket* taken);
-// Has it been taken since this was asked last?
+// Has it been taken, and the daemon not been told?
 bool was_spare_taken();
+void note_spare_told();
 void drop_spare();
 
 }  // namespace vmbus::shim

@@ -2,6 +2,7 @@
 """Programs that dial again and again get their next socket before they ask (emu/spare_sockets.h): nobody can tell."""
 
 import os
+import pathlib
 import textwrap
 
 import support
@@ -140,12 +141,19 @@ class Spares(support.BusTest):
 
     def test_a_child_that_lives_on_keeps_no_connection(self):
         dialler = self.start_dialler()
-        self.do(dialler, "ends = os.pipe(); child = os.fork()",
-                "child or (os.close(ends[1]), os.read(ends[0], 1), os._exit(0))",
-                "dial().close(); dial().close()")
+        # One line: the next ones are for the parent alone.
+        fork = "child = os.fork(); child or (os.close(ends[1]), os.read(ends[0], 1), os._exit(0))"
+        self.do(dialler, "ends = os.pipe()", fork, "dial().close(); dial().close()")
         self.bus.wait_for_sockets(1)
         self.do(dialler, "os.close(ends[1]); os.wait()")
         dialler.check()
+
+    def test_a_fork_beside_a_library_that_has_a_lock_of_its_own(self):
+        source = pathlib.Path(__file__).with_name("fork_handlers.c")
+        library = support.compile_c(source, "-shared", "-fPIC", "-DLIBRARY")
+        forker = self.bus.start(support.compile_c(source, "-pthread"), "30", as_="guest", environment={"LD_PRELOAD": library})
+        self.assertIn(b"all forked", forker.check())
+        self.bus.wait_for_sockets(1)
 
     def test_none_is_held_where_descriptors_are_few(self):
         counts = []
