@@ -134,9 +134,10 @@ LockedSection::LockedSection() {
   // The raw call also blocks the two signals that libc keeps for cancellation and setuid().
   real::call(SYS_rt_sigprocmask, SIG_SETMASK, &kAllSignals, &saved_signals_, sizeof kAllSignals);
   acquire(page().lock);
-  if (page().forking.load() == 0) return;
+  const std::uint32_t forking = page().forking.load();
+  if (forking == 0) return;
   release(page().lock);
-  wait_while(page().forking, page().forking.load());
+  wait_while(page().forking, forking);
   acquire(page().lock);
 }
 
