@@ -56,7 +56,7 @@ sighandler_t bsd_signal(int number, sighandler_t handler) noexcept {
 // System V's: what signal() is with -std=c11 and its like. The handler is gone once it runs, and nothing restarts.
 sighandler_t sysv_signal(int number, sighandler_t handler) noexcept {
   if (handler == SIG_ERR) return refused();
-  return installed(number, handler, SA_RESETHAND | SA_NODEFER);
+  return installed(number, handler, static_cast<int>(SA_RESETHAND) | SA_NODEFER);
 }
 
 sighandler_t __sysv_signal(int number, sighandler_t handler) noexcept {
