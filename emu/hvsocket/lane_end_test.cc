@@ -52,7 +52,12 @@ class Sleeper {
 
 class LaneEndTest : public testing::Test {
  protected:
-  LaneEndTest() : ends_(connect()) {}
+  // The watch that lanes are born with is over.
+  LaneEndTest() : ends_(connect()) {
+    bus.settle_until([this] {
+      return !guest().state().lane->is_watched() && !host().state().lane->is_watched();
+    });
+  }
 
   std::pair<TestSocket, TestSocket> connect(const std::string& guest_quirks = "") {
     TestSocket server = bus.socket("host");
@@ -287,6 +292,15 @@ TEST_F(LaneEndTest, AColdReaderIsBroughtItsBytesThoughItIsStillWatched) {
   ASSERT_EQ(guest().send("carrier"), 7U);
   bus.settle();
   EXPECT_EQ(host().recv(), "carrier");
+}
+
+TEST_F(LaneEndTest, IsBornWatchedAndCold) {
+  auto [client, server] = connect();
+  for (const TestSocket* end : {&client, &server}) {
+    EXPECT_EQ(end->state().stream->in.memory().interrupt_mask().load_relaxed(), 0U);
+  }
+  bus.settle_until(
+      [&] { return !client.state().lane->is_watched() && !server.state().lane->is_watched(); });
 }
 
 TEST_F(LaneEndTest, IsBusyWhileTurnsAreTaken) {
