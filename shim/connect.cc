@@ -33,7 +33,6 @@ long Socket::connect(const sockaddr* address, socklen_t length) {
   if (nonblocking) note_attempt();
   if (error != 0) return -error;
   load();
-  if (!nonblocking) expect_bytes();
   raise_send_buffer();
   // A kernel never finishes within the call, and programs rely on it to learn the result from
   // poll().

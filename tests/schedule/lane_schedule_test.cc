@@ -129,7 +129,7 @@ TEST(LaneSchedule, AFreshLaneIsWatchedAlready) {
   });
 }
 
-// As accept() and connect() leave it.
+// By a thread that is about to poll.
 TEST(LaneSchedule, AFreshLaneIsWarmBeforeItsFirstBytes) {
   explore({.stops = 2, .lane = {.is_fresh = true}}, [](LaneWorld& world) {
     spawn_reader(world, [&world](LaneProgram& reader) {
