@@ -51,15 +51,22 @@ void restore_signals(std::uint64_t saved) {
   real::call(SYS_rt_sigprocmask, SIG_SETMASK, &saved, nullptr, sizeof saved);
 }
 
-// While `word` is `value`, and for kForkPatience at most.
-void wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value) {
+// While `word` is `value`. False: for kForkPatience, and it still is.
+bool wait_while(std::atomic<std::uint32_t>& word, std::uint32_t value) {
   const std::int64_t until = real::now_ns() + kForkPatienceNs;
   while (word.load() == value) {
     const std::int64_t left = until - real::now_ns();
-    if (left <= 0) return;
+    if (left <= 0) return false;
     const timespec limit{0, static_cast<long>(left)};
     real::call(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, &limit);
   }
+  return true;
+}
+
+// A fork that takes longer is waited for no more: it may itself wait, for a lock that our callers have again and again.
+void wait_for_forks(std::uint32_t forking) {
+  std::atomic<std::uint32_t>& word = page().forking;
+  if (!wait_while(word, forking)) word.compare_exchange_strong(forking, 0);
 }
 
 void before_fork() {
@@ -137,7 +144,7 @@ LockedSection::LockedSection() {
   const std::uint32_t forking = page().forking.load();
   if (forking == 0) return;
   release(page().lock);
-  wait_while(page().forking, forking);
+  wait_for_forks(forking);
   acquire(page().lock);
 }
 
