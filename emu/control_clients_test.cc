@@ -1,18 +1,16 @@
 // Clients of the control server: adopted, gone, idle, greedy, and where the descriptor table is full.
 #include <gtest/gtest.h>
-#include <linux/capability.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include "emu/control_server.h"
 #include "tests/support/control_fixture.h"
+#include "tests/support/fewer_capabilities.h"
 
 namespace vmbus::emu {
 namespace {
@@ -134,21 +132,12 @@ TEST_F(ControlClientsTest, AWaitingReplyKeepsItsAttachment) {
 class CrowdedWay {
  public:
   CrowdedWay() {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    EXPECT_EQ(::syscall(SYS_capget, &header, before_.data()), 0);
-    auto fewer = before_;
-    fewer[0].effective &= ~(1U << CAP_SYS_RESOURCE | 1U << CAP_SYS_ADMIN);
-    EXPECT_EQ(::syscall(SYS_capset, &header, fewer.data()), 0);
     EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &limit_), 0);
     const rlimit low{kLimit, limit_.rlim_max};
     EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
     EXPECT_EQ(fill(), ETOOMANYREFS);
   }
-  ~CrowdedWay() {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    ::syscall(SYS_capset, &header, before_.data());
-    ::setrlimit(RLIMIT_NOFILE, &limit_);
-  }
+  ~CrowdedWay() { ::setrlimit(RLIMIT_NOFILE, &limit_); }
   CrowdedWay(const CrowdedWay&) = delete;
   CrowdedWay& operator=(const CrowdedWay&) = delete;
 
@@ -163,8 +152,8 @@ class CrowdedWay {
     return error;
   }
 
+  test::FewerCapabilities unprivileged_{CAP_SYS_RESOURCE, CAP_SYS_ADMIN};
   SocketPair way_ = make_pair(SOCK_STREAM);
-  std::array<__user_cap_data_struct, 2> before_{};
   rlimit limit_{};
 };
 

@@ -34,12 +34,11 @@ int receive_reply(Reply* reply, int* received) {
 
 }  // namespace
 
-int exchange(const Request& request, int attached, Reply* reply, int* received) {
+int exchange(Request& request, int attached, Reply* reply, int* received) {
   *received = -1;
-  Request noted = request;
-  noted.took_spare = was_spare_taken();
+  request.took_spare = was_spare_taken();
   drop_spare();  // the daemon sees that it was not wanted
-  if (const int error = send_request(noted, attached)) return error;
+  if (const int error = send_request(request, attached)) return error;
   note_spare_told();
   if (const int error = receive_reply(reply, received)) return error;
   if (reply->has_spare) {

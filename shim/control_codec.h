@@ -15,8 +15,8 @@ using Reply = vmbus_control_Reply;
 // 0, EPROTO, or an error of send_record(). REQUIRES: the lock is held, the connection exists.
 int send_request(const Request& request, int attached);
 // Sends, then waits for the reply. The reply's own error is not looked at. A spare that comes along is kept
-// (spare_socket.h), one that nobody has taken closed.
-int exchange(const Request& request, int attached, Reply* reply, int* received);
+// (spare_socket.h), one that nobody has taken closed; the request says which of both it was.
+int exchange(Request& request, int attached, Reply* reply, int* received);
 
 template <std::size_t kSize>
 void set_text(char (&field)[kSize], const char* text) {

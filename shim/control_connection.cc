@@ -138,8 +138,7 @@ void replace_inherited_control(int fd) {
 
 bool control_is_intact() {
   const int fd = control_descriptor();
-  unsigned long long cookie = 0;
-  return fd >= 0 && real::socket_cookie(fd, &cookie) == 0 && cookie == g_cookie;
+  return fd >= 0 && real::is_socket(fd, g_cookie);
 }
 
 void drop_control() {

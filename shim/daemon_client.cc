@@ -202,8 +202,7 @@ int ensure_connected(Start start) {
 
 // The connection's errors and the reply's become one; a dead or mute daemon is ECONNRESET. `received`:
 // where the descriptor goes that the reply may carry; it is closed otherwise.
-int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply,
-              int* received = nullptr) {
+int ask_about(int fd, FdEntry entry, Request& request, Reply* reply, int* received = nullptr) {
   LockedSection lock;
   if (const int error = ensure_connected(Start::kNever)) {
     return error == EMFILE || error == ENFILE || error == ENOMEM ? error : ECONNRESET;
@@ -220,7 +219,7 @@ int ask_about(int fd, FdEntry entry, const Request& request, Reply* reply,
   return lost_daemon(error) ? ECONNRESET : error;
 }
 
-int ask_about(int fd, FdEntry entry, const Request& request) {
+int ask_about(int fd, FdEntry entry, Request& request) {
   Reply reply{};
   return ask_about(fd, entry, request, &reply);
 }
@@ -255,10 +254,12 @@ int read_new_carrier(const SpareSocket& received, NewCarrier* made) {
 
 int read_created_socket(const Reply& reply, int fd, NewCarrier* made) {
   if (fd < 0) return EMFILE;  // the kernel found no room for it
-  const bool is_one = reply.which_body == vmbus_control_Reply_created_socket_tag;
+  if (reply.which_body != vmbus_control_Reply_created_socket_tag) {
+    real::call(SYS_close, fd);
+    return EPROTO;
+  }
   const auto& created = reply.body.created_socket;
-  return read_new_carrier(
-      {fd, is_one ? created.entry : proto::kEndpointCapacity, created.generation}, made);
+  return read_new_carrier({fd, created.entry, created.generation}, made);
 }
 
 std::uint64_t carrier_tag_of(int fd) {

@@ -60,10 +60,7 @@ void lock(FeedPlace& place) {
 
 void unlock(FeedPlace& place) { place.user.store(0); }
 
-bool is_still(int fd, const FeedPlace& place) {
-  unsigned long long found = 0;
-  return real::socket_cookie(fd, &found) == 0 && found == place.cookie.load();
-}
+bool is_still(int fd, const FeedPlace& place) { return real::is_socket(fd, place.cookie.load()); }
 
 // REQUIRES: the place is locked.
 void forget_feed(FeedPlace& place) {

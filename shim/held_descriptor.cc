@@ -30,11 +30,6 @@ int claim_place() {
   return -1;
 }
 
-bool is_file(int fd, unsigned long long cookie) {
-  unsigned long long found = 0;
-  return real::socket_cookie(fd, &found) == 0 && found == cookie;
-}
-
 // Unless the program closed it meanwhile.
 void close_duplicate(int fd, FdEntry entry) {
   if (!(fd_table().find(fd) == entry)) return;
@@ -49,7 +44,7 @@ Held hold_descriptor(int fd, FdEntry entry, unsigned long long cookie) {
   const int place = claim_place();
   if (place < 0) return {};
   const auto copy = static_cast<int>(duplicate_high(fd));
-  if (copy > 0 && is_file(copy, cookie) && fd_table().set(copy, entry)) {
+  if (copy > 0 && real::is_socket(copy, cookie) && fd_table().set(copy, entry)) {
     g_places[place].entry.store(std::bit_cast<std::uint64_t>(entry));
     g_places[place].fd.store(copy);
     return {place, copy, fd};

@@ -41,6 +41,11 @@ long socket_cookie(int fd, unsigned long long* cookie) {
   return call(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, cookie, &length);
 }
 
+bool is_socket(int fd, unsigned long long cookie) {
+  unsigned long long found = 0;
+  return socket_cookie(fd, &found) == 0 && found == cookie;
+}
+
 bool is_nonblocking(int fd) {
   const long flags = call(SYS_fcntl, fd, F_GETFL);
   return flags >= 0 && (flags & O_NONBLOCK) != 0;

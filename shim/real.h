@@ -99,6 +99,7 @@ inline int answer_int(long result) { return static_cast<int>(answer(result)); }
 long dup2(int fd, int target);
 bool has_one_thread();  // false where libc cannot tell
 long socket_cookie(int fd, unsigned long long* cookie);
+bool is_socket(int fd, unsigned long long cookie);  // the one with that cookie, and no other file
 bool is_nonblocking(int fd);
 bool is_queue_empty(int fd);  // SIOCOUTQ: the peer has read all; false where nobody can tell
 std::int64_t now_ns();        // CLOCK_MONOTONIC

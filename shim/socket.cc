@@ -47,9 +47,8 @@ bool Socket::load() {
 }
 
 bool Socket::prove() {
-  unsigned long long cookie = 0;
   if (is_sandboxed()) return true;  // the question itself may be forbidden
-  if (real::socket_cookie(fd_, &cookie) == 0 && cookie == endpoint_.cookie) return true;
+  if (real::is_socket(fd_, endpoint_.cookie)) return true;
   if (owns_memory()) fd_table().clear(fd_);
   entry_ = FdEntry{};
   return false;

@@ -24,13 +24,8 @@ constinit bool g_was_taken = false;
 
 int place() { return g_place.load(std::memory_order_relaxed); }
 
-bool is_file(int fd, unsigned long long cookie) {
-  unsigned long long found = 0;
-  return real::socket_cookie(fd, &found) == 0 && found == cookie;
-}
-
 // The program may have closed the number past our hooks, and put something else there.
-bool is_intact() { return place() >= 0 && is_file(place(), g_cookie); }
+bool is_intact() { return place() >= 0 && real::is_socket(place(), g_cookie); }
 
 void forget_place() {
   g_place.store(-1, std::memory_order_relaxed);
@@ -92,7 +87,7 @@ void keep_spare(const SpareSocket& received) {
   if (received.fd < 0) return;
   if (!is_intact()) forget_place();
   if (place() < 0 || !put(received.fd)) {
-    if (is_file(received.fd, received.cookie)) real::call(SYS_close, received.fd);
+    if (real::is_socket(received.fd, received.cookie)) real::call(SYS_close, received.fd);
     return;
   }
   if (g_cookie != received.cookie) return take_out();

@@ -2,38 +2,17 @@
 //
 // The program may be anybody's. To be nobody in particular, the cases give up CAP_NET_BIND_SERVICE
 // for a while; to be privileged they ask a process to which quirk `low-ports=any` gives the right.
-#include <linux/capability.h>
-#include <sys/syscall.h>
-
-#include <array>
 #include <cstdlib>
 
 #include "tests/conformance/connections.h"
+#include "tests/support/fewer_capabilities.h"
 
 namespace vmbus::cases {
 namespace {
 
-// This thread without CAP_NET_BIND_SERVICE, as long as the object lives.
-class Unprivileged {
+class Unprivileged : public test::FewerCapabilities {
  public:
-  Unprivileged() {
-    if (::syscall(SYS_capget, &header_, before_.data()) != 0) std::abort();
-    auto reduced = before_;
-    reduced[0].effective &= ~(1U << CAP_NET_BIND_SERVICE);
-    set(reduced);
-  }
-  ~Unprivileged() { set(before_); }
-  Unprivileged(const Unprivileged&) = delete;
-  Unprivileged& operator=(const Unprivileged&) = delete;
-
- private:
-  using Sets = std::array<__user_cap_data_struct, 2>;
-  void set(const Sets& sets) {
-    if (::syscall(SYS_capset, &header_, sets.data()) != 0) std::abort();
-  }
-
-  __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
-  Sets before_{};
+  Unprivileged() : FewerCapabilities({CAP_NET_BIND_SERVICE}) {}
 };
 
 // A process of the same guest that may bind any port.

@@ -106,27 +106,22 @@ TEST(LaneSchedule, AReceiverTurnsToPolling) {
   });
 }
 
+void receiver_that_comes_back_late(LaneWorld& world) {
+  spawn_reader(world, [&world](LaneProgram& reader) {
+    reader.receive_until(1, 1);
+    world.poll_in(kReader);
+    reader.receive_until(2);
+  });
+  spawn_sender(world, send_two);
+}
+
 // Nobody reads what comes after the first word before the carrier has it: the watch brings it there.
 TEST(LaneSchedule, AReceiverLeavesWarmAndComesBackLate) {
-  explore({.stops = 2}, [](LaneWorld& world) {
-    spawn_reader(world, [&world](LaneProgram& reader) {
-      reader.receive_until(1, 1);
-      world.poll_in(kReader);
-      reader.receive_until(2);
-    });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 2}, receiver_that_comes_back_late);
 }
 
 TEST(LaneSchedule, AFreshLaneIsWatchedAlready) {
-  explore({.stops = 2, .lane = {.is_fresh = true}}, [](LaneWorld& world) {
-    spawn_reader(world, [&world](LaneProgram& reader) {
-      reader.receive_until(1, 1);
-      world.poll_in(kReader);
-      reader.receive_until(2);
-    });
-    spawn_sender(world, send_two);
-  });
+  explore({.stops = 2, .lane = {.is_fresh = true}}, receiver_that_comes_back_late);
 }
 
 // By a thread that is about to poll.
