@@ -16,6 +16,9 @@ namespace {
 
 using proto::kPageBytes;
 
+constexpr std::uintptr_t kTableBytes = std::uintptr_t{2}
+                                       << 20;  // what a table of the last level maps
+
 // How many pages, from the front, have consecutive numbers.
 std::size_t run_length(std::span<const std::uint64_t> pfns) {
   std::size_t length = 1;
@@ -87,6 +90,17 @@ bool GuestMemory::drop(std::span<const std::byte> pages) const {
   return ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                      static_cast<off_t>(pages.data() - base_),
                      static_cast<off_t>(pages.size())) == 0;
+}
+
+// The bytes are the file's and stay. The kernel gives back whole tables only (since Linux 6.14).
+void GuestMemory::drop_tables(std::span<const std::byte> pages) const {
+  assert(contains(pages.data()));
+  const auto base = reinterpret_cast<std::uintptr_t>(base_);
+  const auto first = reinterpret_cast<std::uintptr_t>(pages.data());
+  const std::uintptr_t begin = std::max(first / kTableBytes * kTableBytes, base);
+  const std::uintptr_t end =
+      std::min((first + pages.size() + kTableBytes - 1) / kTableBytes * kTableBytes, base + bytes_);
+  ::madvise(base_ + (begin - base), end - begin, MADV_DONTNEED);
 }
 
 void GuestMemory::clear_page(proto::Pfn pfn) { std::memset(page(pfn.value), 0, kPageBytes); }

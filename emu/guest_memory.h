@@ -80,8 +80,12 @@ class GuestMemory {
   // Their memory is the machine's again, and they read as zero, until they are written. True: done.
   // REQUIRES: whole pages of ours that nobody uses meanwhile.
   bool drop(std::span<const std::byte> pages) const;
+  // This process's page tables of an area around `pages` are free, until it touches the area again.
+  void drop_tables(std::span<const std::byte> pages) const;
 
   // ---- the host's side: page numbers that a guest named
+  // Null: outside of the memory.
+  std::byte* page_at(std::uint64_t pfn) const { return pfn < page_count() ? page(pfn) : nullptr; }
   // Error: EFAULT for a page outside of the memory, EINVAL for none at all, otherwise errno of
   // mmap.
   tl::expected<MappedPages, int> map_pages(std::span<const std::uint64_t> pfns);

@@ -1,7 +1,6 @@
 #include "emu/guest_side.h"
 
 #include <variant>
-#include <vector>
 
 namespace vmbus::emu {
 namespace {
@@ -30,14 +29,12 @@ BusResult<void> GuestSide::open(proto::Relid relid, std::size_t guest_to_host_by
   // With clear control pages, before the GPADL goes out: the host reads them at open.
   const auto rings = allocate_ring_pair(memory_, guest_to_host_bytes, host_to_guest_bytes);
   if (!rings) return tl::unexpected(rings.error());
-  std::vector<proto::Pfn> pages(rings->pages.count);
-  for (std::size_t i = 0; i < pages.size(); ++i) pages[i].value = rings->pages.first.value + i;
-  const BusResult<void> opened =
-      half_.open(relid, pages, static_cast<std::uint32_t>(rings->guest_to_host_pages), effects_);
+  const auto split = static_cast<std::uint32_t>(rings->guest_to_host_pages());
+  const BusResult<void> opened = half_.open(relid, rings->pages(), split, effects_);
   if (opened) {
     rings_.insert_or_assign(relid, *rings);
   } else {
-    memory_.free(rings->pages);
+    free_ring_pair(memory_, *rings);
   }
   return opened;
 }
@@ -114,7 +111,7 @@ void GuestSide::perform(const Post& effect) {
 
 void GuestSide::perform(const FreeRings& effect) {
   const auto rings = rings_.find(effect.relid);
-  memory_.free(rings->second.pages);
+  free_ring_pair(memory_, rings->second);
   rings_.erase(rings);
 }
 

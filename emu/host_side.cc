@@ -150,20 +150,27 @@ std::optional<Channel::State> HostSide::state_of(proto::Relid relid) const {
 // Between the decision and now, a callback may have rescinded the channel.
 void HostSide::perform(OpenDevice& effect) {
   if (state_of(effect.relid) != Channel::State::kOpening) return;
-  auto mapped = memory_.map_pages(effect.pfns);
-  if (!mapped) {
+  const std::span<const std::uint64_t> pfns(effect.pfns);
+  Wiring& wiring = wirings_.at(effect.relid);
+  const auto sent = map_ring(pfns.first(effect.guest_to_host_pages), &wiring.guest_to_host);
+  const auto received = map_ring(pfns.subspan(effect.guest_to_host_pages), &wiring.host_to_guest);
+  if (!sent || !received) {
     static_cast<void>(half_.complete_open(effect.relid, false, effects_));
     return;
   }
-  Wiring& wiring = wirings_.at(effect.relid);
-  wiring.rings = std::move(*mapped);
-  const std::span<std::byte> bytes = wiring.rings.bytes();
-  const std::size_t split = effect.guest_to_host_pages * proto::kPageBytes;
   events_.on_channel_open(guest_, effect.relid,
-                          {.guest_to_host = bytes.data(),
-                           .guest_to_host_bytes = split,
-                           .host_to_guest = bytes.data() + split,
-                           .host_to_guest_bytes = bytes.size() - split});
+                          {.guest_to_host = *sent, .host_to_guest = *received});
+}
+
+// The control page and the data pages stand wherever the guest has put them.
+std::optional<ring::RingPages> HostSide::map_ring(std::span<const std::uint64_t> pfns,
+                                                  MappedPages* data) const {
+  if (pfns.empty()) return std::nullopt;
+  std::byte* const control = memory_.page_at(pfns.front());
+  auto mapped = memory_.map_pages(pfns.subspan(1));
+  if (control == nullptr || !mapped) return std::nullopt;
+  *data = std::move(*mapped);
+  return ring::RingPages{control, data->bytes()};
 }
 
 void HostSide::perform(CloseDevice& effect) {

@@ -51,7 +51,8 @@ class HostSide {
     proto::ConnectionId from_guest{};
     std::optional<SintTarget> to_guest{};
     proto::EventFlag flag{};
-    MappedPages rings{};
+    MappedPages guest_to_host{};  // data pages
+    MappedPages host_to_guest{};
   };
 
   bool may_read_messages() const { return unsent_.empty() && half_.accepts_messages(); }
@@ -68,6 +69,9 @@ class HostSide {
   void perform(AskListener& effect);
   void perform(UseInterruptPage& effect);
   void perform(Reject& effect);
+  // Where the host sees a ring's pages; nullopt: it cannot. `data` keeps what had to be mapped.
+  std::optional<ring::RingPages> map_ring(std::span<const std::uint64_t> pfns,
+                                          MappedPages* data) const;
   bool try_deliver(const Deliver& message);
   std::optional<Channel::State> state_of(proto::Relid relid) const;
   void tell_signalled(proto::Relid relid);

@@ -198,7 +198,7 @@ TEST_F(HostSideTest, GivesTheDeviceScatteredPagesAsOneRange) {
   connect(kV5_3);
   open_channel();
   const ChannelRings& rings = sockets.host_rings.at(Relid{1});
-  rings.guest_to_host[proto::kPageBytes] = std::byte{7};
+  rings.guest_to_host.data[0] = std::byte{7};
   EXPECT_EQ(memory->at({.first = proto::Pfn{30}, .count = 1})[0], std::byte{7});
 }
 

@@ -118,21 +118,6 @@ BusResult<void> Partition::guest_close(proto::Relid relid) { return parts_->gues
 BusResult<void> Partition::guest_refuse(proto::Relid relid) { return parts_->guest->refuse(relid); }
 void Partition::guest_signal(proto::Relid relid) { parts_->guest->signal(relid); }
 
-// ---- loopback -----------------------------------------------------------------------------------
-
-BusResult<ChannelRings> Partition::allocate_loopback(std::size_t each_ring_bytes) {
-  GuestMemory& memory = *parts_->memory;
-  const auto rings = allocate_ring_pair(memory, each_ring_bytes, each_ring_bytes);
-  if (!rings) return tl::unexpected(rings.error());
-  return rings->addresses(memory);
-}
-
-void Partition::free_loopback(const ChannelRings& rings) {
-  const std::size_t bytes = rings.guest_to_host_bytes + rings.host_to_guest_bytes;
-  parts_->memory->free(
-      {.first = parts_->memory->pfn_of(rings.guest_to_host), .count = bytes / proto::kPageBytes});
-}
-
 // ---- the loop -----------------------------------------------------------------------------------
 
 bool Partition::has_work() const {

@@ -21,6 +21,7 @@
 #include "emu/protocol/guid.h"
 #include "emu/protocol/ids.h"
 #include "emu/protocol/version.h"
+#include "ringbuf/ring_memory.h"
 
 namespace vmbus::emu {
 
@@ -29,12 +30,10 @@ class GuestMemory;
 class MessageLog;
 class Partition;
 
-// A channel's rings, mapped; each span is one control page and its data pages, contiguous.
+// A channel's rings, mapped.
 struct ChannelRings {
-  std::byte* guest_to_host = nullptr;
-  std::size_t guest_to_host_bytes = 0;
-  std::byte* host_to_guest = nullptr;
-  std::size_t host_to_guest_bytes = 0;
+  ring::RingPages guest_to_host;
+  ring::RingPages host_to_guest;
 };
 
 // One hvsocket channel on offer. The wire knows no more than this (docs/protocol.md, "The offer").
@@ -161,13 +160,6 @@ class Partition {
       proto::Relid relid);                // RELID_RELEASED for an offer that was not opened
   void guest_signal(proto::Relid relid);  // HvSignalEvent towards the host
   void guest_unload();                    // UNLOAD; on_unloaded() follows
-
-  // ---- loopback
-  // -------------------------------------------------------------------------------------------
-  // A ring pair in this partition's memory that no channel describes (CID 1, own CID). Zeroed
-  // control pages.
-  BusResult<ChannelRings> allocate_loopback(std::size_t each_ring_bytes);
-  void free_loopback(const ChannelRings& rings);
 
   // ---- the loop
   // --------------------------------------------------------------------------------------------

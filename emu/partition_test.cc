@@ -136,34 +136,39 @@ TEST_F(PartitionTest, GivesBothEndsTheSameRings) {
   const Relid relid = dial_from_host();
   const ChannelRings& host = sockets.host_rings.at(relid);
   const ChannelRings& guest = sockets.guest_rings.at(relid);
-  EXPECT_EQ(host.guest_to_host_bytes, TestSockets::kGuestToHostBytes);
-  EXPECT_EQ(host.host_to_guest_bytes, TestSockets::kHostToGuestBytes);
-  EXPECT_EQ(guest.guest_to_host_bytes, host.guest_to_host_bytes);
-  guest.guest_to_host[5000] = std::byte{11};
-  guest.host_to_guest[5000] = std::byte{12};
-  EXPECT_EQ(host.guest_to_host[5000], std::byte{11});
-  EXPECT_EQ(host.host_to_guest[5000], std::byte{12});
+  EXPECT_EQ(host.guest_to_host.data.size(), TestSockets::kGuestToHostBytes - proto::kPageBytes);
+  EXPECT_EQ(host.host_to_guest.data.size(), TestSockets::kHostToGuestBytes - proto::kPageBytes);
+  EXPECT_EQ(guest.guest_to_host.data.size(), host.guest_to_host.data.size());
+  guest.guest_to_host.data[904] = std::byte{11};
+  guest.host_to_guest.data[904] = std::byte{12};
+  guest.host_to_guest.control[12] = std::byte{13};
+  EXPECT_EQ(host.guest_to_host.data[904], std::byte{11});
+  EXPECT_EQ(host.host_to_guest.data[904], std::byte{12});
+  EXPECT_EQ(host.host_to_guest.control[12], std::byte{13});
+  EXPECT_EQ(host.guest_to_host.control[12], std::byte{0});
 }
 
 TEST_F(PartitionTest, ClearsControlPagesOfReusedRings) {
   connect();
   const auto dirty = [](const ChannelRings& rings) {
-    std::memset(rings.guest_to_host, 0xFF, rings.guest_to_host_bytes);
-    std::memset(rings.host_to_guest, 0xFF, rings.host_to_guest_bytes);
+    for (const ring::RingPages* ring : {&rings.guest_to_host, &rings.host_to_guest}) {
+      std::memset(ring->control, 0xFF, proto::kPageBytes);
+      std::memset(ring->data.data(), 0xFF, ring->data.size());
+    }
   };
   const auto clean = [](const std::byte* page) {
     return std::all_of(page, page + proto::kPageBytes,
                        [](std::byte b) { return b == std::byte{}; });
   };
   const Relid first = dial_from_host(1);
-  const std::byte* before = sockets.guest_rings.at(first).guest_to_host;
+  const std::byte* before = sockets.guest_rings.at(first).guest_to_host.control;
   dirty(sockets.guest_rings.at(first));
   EXPECT_TRUE(partition->guest_close(first).has_value());
   partition->run();
   const ChannelRings& again = sockets.guest_rings[dial_from_host(2)];
-  EXPECT_EQ(again.guest_to_host, before);
-  EXPECT_TRUE(clean(again.guest_to_host));
-  EXPECT_TRUE(clean(again.host_to_guest));
+  EXPECT_EQ(again.guest_to_host.control, before);
+  EXPECT_TRUE(clean(again.guest_to_host.control));
+  EXPECT_TRUE(clean(again.host_to_guest.control));
 }
 
 TEST_F(PartitionTest, TellsTheGuestOfARefusedConnect) {
@@ -200,7 +205,7 @@ TEST_F(PartitionTest, KeepsRingsUntilTheHostHasClosed) {
   partition->run();
   EXPECT_EQ(sockets.events.back(), "close 1");
   EXPECT_NE(partition->status().memory_in_use_bytes, 0U);
-  sockets.host_rings.at(relid).guest_to_host[5000] = std::byte{1};  // still mapped
+  sockets.host_rings.at(relid).guest_to_host.data[904] = std::byte{1};  // still mapped
   EXPECT_TRUE(partition->host_complete_close(relid).has_value());
   partition->run();
   EXPECT_EQ(partition->status().memory_in_use_bytes, 0U);
@@ -292,9 +297,10 @@ TEST_F(PartitionTest, HasRoomFor2047Channels) {
 }
 
 TEST_F(PartitionTest, SaysThatItsMemoryIsFull) {
-  partition = make("small", 8 * proto::kPageBytes);
+  partition = make("small", 10 * proto::kPageBytes);
   connect();
-  EXPECT_TRUE(sockets.guest_open(dial_from_host(1)));  // all eight pages
+  EXPECT_TRUE(
+      sockets.guest_open(dial_from_host(1)));  // two control pages, six of data, two between them
   dial_from_host(2);
   EXPECT_EQ(sockets.events.back(), "guest_open 2 failed");
   EXPECT_EQ(sockets.last_error, BusError::kNoMemory);
@@ -337,28 +343,17 @@ TEST_F(PartitionTest, TriesAgainWhenTheHostsQueueWasFull) {
   EXPECT_GT(counters.value(Counter::kPostRetries), 0U);
 }
 
-TEST_F(PartitionTest, LendsRingsForLoopback) {
-  const auto rings = partition->allocate_loopback(24 * 1024);
-  ASSERT_TRUE(rings.has_value());
-  EXPECT_EQ(rings->guest_to_host_bytes, 24U * 1024);
-  std::memset(rings->guest_to_host, 0xFF, rings->guest_to_host_bytes);
-  partition->free_loopback(*rings);
-  EXPECT_EQ(partition->status().memory_in_use_bytes, 0U);
-  const auto again = partition->allocate_loopback(24 * 1024);
-  EXPECT_EQ(again->guest_to_host, rings->guest_to_host);
-  EXPECT_EQ(again->guest_to_host[0], std::byte{});
-}
-
 TEST_F(PartitionTest, KeepsGuestsApart) {
   connect();
   const Relid relid = dial_from_host();
-  const std::byte* ours = sockets.guest_rings.at(relid).guest_to_host;
+  const std::byte* ours = sockets.guest_rings.at(relid).guest_to_host.control;
   const auto other = make("other");
   other->guest_contact();
   other->run();
   ASSERT_TRUE(other->host_offer(port_guid(1), port_guid(2), true).has_value());
   other->run();
-  EXPECT_NE(sockets.guest_rings.at(relid).guest_to_host, ours);  // its relid 1 is another channel
+  // Its relid 1 is another channel.
+  EXPECT_NE(sockets.guest_rings.at(relid).guest_to_host.control, ours);
   other->guest_unload();
   other->run();
   EXPECT_EQ(partition->status().channels, 1U);

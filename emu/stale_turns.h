@@ -24,7 +24,7 @@ namespace vmbus::emu {
 struct StaleTurn {
   std::uint32_t client = 0;
   std::uint32_t lane = 0;
-  std::array<proto::Pfn, 2> rings;  // their control pages
+  std::array<proto::Pfn, 4> rings;  // of each the control page and the first of data
 };
 
 class StaleTurns {

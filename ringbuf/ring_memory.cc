@@ -4,16 +4,22 @@
 
 namespace vmbus::ring {
 
-Result<RingMemory, RingError> RingMemory::over(std::span<std::byte> pages) {
-  assert(reinterpret_cast<std::uintptr_t>(pages.data()) % kWordBytes == 0);
-  if (pages.size() % kPageBytes != 0) return Failure{RingError::kDataNotWholePages};
-  if (pages.size() < 2 * kPageBytes) return Failure{RingError::kNoDataPages};
-  const std::size_t data_bytes = pages.size() - kPageBytes;
-  if (data_bytes > std::size_t{kMaxDataPages} * kPageBytes) {
+Result<RingMemory, RingError> RingMemory::over(const RingPages& pages) {
+  assert(reinterpret_cast<std::uintptr_t>(pages.control) % kWordBytes == 0);
+  assert(reinterpret_cast<std::uintptr_t>(pages.data.data()) % kWordBytes == 0);
+  if (pages.data.size() % kPageBytes != 0) return Failure{RingError::kDataNotWholePages};
+  if (pages.data.empty()) return Failure{RingError::kNoDataPages};
+  if (pages.data.size() > std::size_t{kMaxDataPages} * kPageBytes) {
     return Failure{RingError::kTooManyDataPages};
   }
-  return RingMemory(reinterpret_cast<ControlPage*>(pages.data()), pages.data() + kPageBytes,
-                    static_cast<std::uint32_t>(data_bytes));
+  return RingMemory(reinterpret_cast<ControlPage*>(pages.control), pages.data.data(),
+                    static_cast<std::uint32_t>(pages.data.size()));
+}
+
+Result<RingMemory, RingError> RingMemory::over(std::span<std::byte> pages) {
+  if (pages.size() % kPageBytes != 0) return Failure{RingError::kDataNotWholePages};
+  if (pages.size() < kPageBytes) return Failure{RingError::kNoDataPages};
+  return over({pages.data(), pages.subspan(kPageBytes)});
 }
 
 void copy_into(const SplitSpan& to, std::span<const std::byte> from) {

@@ -1,7 +1,8 @@
 // RingMemory: one ring's pages as this process maps them: the control page, then the data pages.
 //
-// The pages are one contiguous span, mapped once. A range of data that runs past the last page goes
-// on at the first one, so a copy may be two memcpy and a view may be two spans (SplitSpan).
+// The data pages are one contiguous span, mapped once; the control page may stand anywhere. A range of data
+// that runs past the last page goes on at the first one, so a copy may be two memcpy and a view may be two
+// spans (SplitSpan).
 //
 // A RingMemory is a view: it is copied freely, owns nothing, and must not outlive the mapping.
 // REQUIRES everywhere: an index is valid for this ring and a length is at most data_bytes().
@@ -33,11 +34,19 @@ struct SplitSpan {
   Span second;
 };
 
+// Where a ring's pages are mapped.
+struct RingPages {
+  std::byte* control = nullptr;
+  std::span<std::byte> data;
+};
+
 class RingMemory {
  public:
   RingMemory() = default;
 
-  // REQUIRES: `pages` is 8-byte aligned and stays mapped readable and writable.
+  // REQUIRES: both are 8-byte aligned and stay mapped readable and writable.
+  static Result<RingMemory, RingError> over(const RingPages& pages);
+  // The control page, and the data pages right behind it.
   static Result<RingMemory, RingError> over(std::span<std::byte> pages);
 
   std::uint32_t data_bytes() const { return data_bytes_; }
@@ -49,8 +58,9 @@ class RingMemory {
   SharedWord pending_send_size() const { return SharedWord(control_->pending_send_size); }
   SharedWord feature_bits() const { return SharedWord(control_->feature_bits); }
 
-  // Where the control page stands; the data pages follow.
-  const std::byte* base() const { return reinterpret_cast<const std::byte*>(control_); }
+  // Where its pages stand.
+  const std::byte* control_page() const { return reinterpret_cast<const std::byte*>(control_); }
+  std::span<const std::byte> data_pages() const { return {data_, data_bytes_}; }
 
   // The guest does this to both rings before it sends OPEN_CHANNEL; nobody else sees them yet.
   void zero_control_page() const { *control_ = ControlPage{}; }

@@ -7,6 +7,7 @@
 #include "emu/protocol/carrier.h"
 #include "shim/daemon_client.h"
 #include "shim/real.h"
+#include "shim/ring_map.h"
 #include "shim/socket.h"
 #include "shim/user_memory.h"
 
@@ -96,7 +97,9 @@ long Socket::accept(sockaddr* address, socklen_t* length, int flags) {
   const int fd = static_cast<int>(accepted);
   const FdEntry entry = identify_carrier(fd);
   accepted = register_accepted(fd, entry, flags);
-  if (accepted < 0 || address == nullptr) return accepted;
+  if (accepted < 0) return accepted;
+  count_connection();
+  if (address == nullptr) return accepted;
   proto::Endpoint endpoint;
   proto::read_endpoint(shared_endpoint(entry), &endpoint);
   const int error =

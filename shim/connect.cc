@@ -5,6 +5,7 @@
 #include "shim/daemon_client.h"
 #include "shim/poll_events.h"
 #include "shim/real.h"
+#include "shim/ring_map.h"
 #include "shim/socket.h"
 #include "shim/verdict.h"
 
@@ -32,6 +33,7 @@ long Socket::connect(const sockaddr* address, socklen_t length) {
   if (error == EINPROGRESS && !nonblocking) return wait_for_attempt();
   if (nonblocking) note_attempt();
   if (error != 0) return -error;
+  count_connection();
   load();
   raise_send_buffer();
   // A kernel never finishes within the call, and programs rely on it to learn the result from

@@ -30,9 +30,20 @@ constexpr int kGatePolls = ring::looks(200);
 constexpr int kGateWaits = 10;
 constexpr timespec kGateWait{0, 1'000'000};
 
-bool is_inside(std::uint32_t first, std::uint32_t count, std::size_t page_bytes) {
-  return (std::size_t{first} + count) * ring::kPageBytes <= page_bytes;
-}
+// What the endpoint says of a ring. Empty: it is not inside of the memory.
+struct RingPlace {
+  std::uint32_t control_page;
+  std::uint32_t first_page;
+  std::uint32_t pages;
+
+  ring::RingPages in(const MappedMemory& memory) const {
+    const auto bytes = [](std::size_t count) { return count * ring::kPageBytes; };
+    const bool is_inside = bytes(std::size_t{control_page} + 1) <= memory.page_bytes &&
+                           bytes(std::size_t{first_page} + pages) <= memory.page_bytes;
+    if (!is_inside) return {};
+    return {memory.base + bytes(control_page), {memory.base + bytes(first_page), bytes(pages)}};
+  }
+};
 
 bool wake_sleeper(std::uint32_t& sleepers) {
   VMBUS_FAULT(kWakeReaderTaken);
@@ -60,16 +71,10 @@ DirectEnd DirectEnd::of(int fd, FdEntry entry, const proto::Endpoint& endpoint) 
 DirectEnd DirectEnd::over(const MappedMemory& memory, const proto::Endpoint& endpoint,
                           Owner owner) {
   DirectEnd end;
-  if (!is_inside(endpoint.in_first_page, endpoint.in_pages, memory.page_bytes) ||
-      !is_inside(endpoint.out_first_page, endpoint.out_pages, memory.page_bytes)) {
-    return end;
-  }
-  const auto pages = [&memory](std::uint32_t first, std::uint32_t count) {
-    return std::span(memory.base + std::size_t{first} * ring::kPageBytes,
-                     std::size_t{count} * ring::kPageBytes);
-  };
-  const auto in = ring::RingMemory::over(pages(endpoint.in_first_page, endpoint.in_pages));
-  const auto out = ring::RingMemory::over(pages(endpoint.out_first_page, endpoint.out_pages));
+  const RingPlace in_place{endpoint.in_control_page, endpoint.in_first_page, endpoint.in_pages};
+  const RingPlace out_place{endpoint.out_control_page, endpoint.out_first_page, endpoint.out_pages};
+  const auto in = ring::RingMemory::over(in_place.in(memory));
+  const auto out = ring::RingMemory::over(out_place.in(memory));
   if (!in || !out) return end;
   end.fd_ = owner.fd;
   end.entry_ = owner.entry;

@@ -10,11 +10,14 @@
 #include "emu/protocol/lane.h"
 #include "shim/daemon_client.h"
 #include "shim/real.h"
+#include "shim/sandbox.h"
 
 namespace vmbus::shim {
 namespace {
 
 constexpr std::size_t kMaxMemories = 64;
+// 16 page tables' worth of rings, as the default profile has them.
+constexpr std::uint32_t kConnectionsBetween = 64;
 
 // Published by its key, which is stored last and never changes.
 struct Slot {
@@ -25,6 +28,7 @@ struct Slot {
 
 constinit std::array<Slot, kMaxMemories> g_slots{};
 constinit std::atomic<std::uint32_t> g_claimed{0};  // slots that somebody fills or has filled
+constinit std::atomic<std::uint32_t> g_connections{0};
 
 std::uint64_t key_of(FdEntry entry, const proto::Endpoint& endpoint) {
   return std::uint64_t{entry.bus} << 32 | endpoint.memory;
@@ -93,6 +97,18 @@ MappedMemory memory_of(int fd, FdEntry entry, const proto::Endpoint& endpoint) {
   if (const Slot* slot = find(key)) return found(*slot);
   if (g_claimed.load(std::memory_order_relaxed) >= kMaxMemories) return {};
   return map_memory(fd, entry, key);
+}
+
+// The bytes are the file's and stay. Since Linux 6.14 the tables go, too; before, what is in them alone.
+void count_connection() {
+  const std::uint32_t count = g_connections.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (count % kConnectionsBetween != 0 || is_sandboxed()) return;
+  for (const Slot& slot : g_slots) {
+    if (slot.key.load(std::memory_order_acquire) == 0) continue;
+    const MappedMemory memory = found(slot);
+    if (memory.base == nullptr) continue;
+    real::call(SYS_madvise, memory.base, memory.page_bytes, MADV_DONTNEED);
+  }
 }
 
 }  // namespace vmbus::shim

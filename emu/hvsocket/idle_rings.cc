@@ -92,8 +92,8 @@ bool Sockets::give_pages_back(Socket& socket, std::uint64_t mark) {
   Socket* writer = peer_of(socket);
   // One that has gone leaves no lane to hold, but it may still be at it; and the ring goes soon.
   const bool can_give = writer != nullptr && writer->stream != nullptr && !stands_still(*writer) &&
-                        stream.memory().contains(ring.base()) &&
-                        writer->stream->out.memory().base() == ring.base();
+                        stream.memory().contains(ring.data_pages().data()) &&
+                        writer->stream->out.memory().control_page() == ring.control_page();
   if (!can_give) return true;
   if (writer->lane != nullptr && writer->lane->hold_out(is_client_) != Turn::kYes) return false;
   const auto free = ring::free_pages(ring);  // of a nonsensical ring a turn of the pump speaks
@@ -101,6 +101,7 @@ bool Sockets::give_pages_back(Socket& socket, std::uint64_t mark) {
       free.ok() && drop(stream.memory(), free->first) && drop(stream.memory(), free->second);
   if (writer->lane != nullptr) writer->lane->let_go_of_out();
   stream.in_rest.gave_back(mark);
+  stream.memory().drop_tables(ring.data_pages());
   if (dropped) counters_.add(Counter::kRingsGivenBack);
   return true;
 }

@@ -34,9 +34,11 @@ void wake_registered(std::uint32_t& sleepers) {
 }  // namespace
 
 LaneEnd::Pages LaneEnd::pages_of(const GuestMemory& memory, const ring::RingMemory& ring) {
-  const std::size_t bytes = proto::kPageBytes + ring.data_bytes();
-  return {static_cast<std::uint32_t>(memory.pfn_of(ring.base()).value),
-          static_cast<std::uint32_t>(bytes / proto::kPageBytes)};
+  const auto page = [&memory](const std::byte* at) {
+    return static_cast<std::uint32_t>(memory.pfn_of(at).value);
+  };
+  return {page(ring.control_page()), page(ring.data_pages().data()),
+          static_cast<std::uint32_t>(ring.data_bytes() / proto::kPageBytes)};
 }
 
 LaneEnd::LaneEnd(GuestMemory& memory, std::uint32_t index, std::uint32_t generation,
@@ -79,8 +81,10 @@ void LaneEnd::describe(proto::Endpoint& image) const {
   image.memory = memory_->id();
   image.lane = index_;
   image.lane_generation = generation_;
+  image.in_control_page = in_.control;
   image.in_first_page = in_.first;
   image.in_pages = in_.count;
+  image.out_control_page = out_.control;
   image.out_first_page = out_.first;
   image.out_pages = out_.count;
 }
@@ -212,7 +216,10 @@ void LaneEnd::mark_raw() const { SharedCell(shared_->raw).store_seq_cst(1); }
 void LaneEnd::close_gate(std::uint64_t& word, const IsClient& is_client) const {
   const std::uint32_t owner = shut(word);
   if (owner == proto::kGateFree || owner >= proto::kGateDaemon || !is_client(owner)) return;
-  memory_->keep_for({owner, index_, {proto::Pfn{in_.first}, proto::Pfn{out_.first}}});
+  memory_->keep_for({owner,
+                     index_,
+                     {proto::Pfn{in_.control}, proto::Pfn{in_.first}, proto::Pfn{out_.control},
+                      proto::Pfn{out_.first}}});
 }
 
 bool LaneEnd::close(Stream& stream, const IsClient& is_client, bool forced) {

@@ -101,7 +101,8 @@ class LaneEnd {
 
  private:
   struct Pages {
-    std::uint32_t first;
+    std::uint32_t control;
+    std::uint32_t first;  // of the data pages
     std::uint32_t count;
   };
   proto::CarrierSends sends() const {

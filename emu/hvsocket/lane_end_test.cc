@@ -187,7 +187,7 @@ TEST_F(LaneEndTest, WhoIsStoppedInATurnKeepsHisRingsAndHisLane) {
   bus.sockets().set_is_client([&](std::uint32_t client) { return is_alive && client == kStopped; });
   const GuestMemory& memory = guest().state().lane->memory();
   const std::uint32_t index = guest().state().lane->index();
-  const std::byte* pages = guest().state().stream->out.memory().base();
+  const std::byte* control = guest().state().stream->out.memory().control_page();
   const proto::Gate gate(lane(guest()).out_gate);
   ASSERT_EQ(gate.take(generation(guest()), kStopped), proto::GateTaken::kYes);
   bus.sockets().reset_device(bus.guest());
@@ -199,7 +199,7 @@ TEST_F(LaneEndTest, WhoIsStoppedInATurnKeepsHisRingsAndHisLane) {
 
   // The relid is used again, and with it the lane's number.
   auto [next_guest, next_host] = connect();
-  EXPECT_NE(next_guest.state().stream->out.memory().base(), pages);
+  EXPECT_NE(next_guest.state().stream->out.memory().control_page(), control);
   EXPECT_EQ(next_guest.state().lane, nullptr) << "the pump's alone";
   EXPECT_EQ(next_host.state().lane, nullptr);
   ASSERT_EQ(next_guest.send("news"), 4U);
@@ -214,7 +214,7 @@ TEST_F(LaneEndTest, WhoIsStoppedInATurnKeepsHisRingsAndHisLane) {
   auto [last_guest, last_host] = connect();
   ASSERT_NE(last_guest.state().lane, nullptr);
   EXPECT_EQ(last_guest.state().lane->index(), index);
-  EXPECT_EQ(last_guest.state().stream->out.memory().base(), pages);
+  EXPECT_EQ(last_guest.state().stream->out.memory().control_page(), control);
 }
 
 TEST_F(LaneEndTest, AFreshConnectionTakesNothingOver) {

@@ -62,8 +62,8 @@ void Sockets::open_lane(Socket& socket) {
   if (socket.stream == nullptr) return;
   const Stream& stream = *socket.stream;
   const LanePlace place = place_of(stream);
-  const bool stand_in_memory = place.memory->contains(stream.in.memory().base()) &&
-                               place.memory->contains(stream.out.memory().base());
+  const bool stand_in_memory = place.memory->contains(stream.in.memory().data_pages().data()) &&
+                               place.memory->contains(stream.out.memory().data_pages().data());
   if (!place.lane || !stand_in_memory) return;
   // Nor may a program be told anything by somebody who was stopped at an earlier connection of this place.
   const bool is_kept = place.memory->is_kept(*place.lane) ||

@@ -9,26 +9,25 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 
 #include "emu/guest_memory.h"
 #include "emu/partition.h"
+#include "emu/ring_pair.h"
 
 namespace vmbus::emu {
 
 class LoopbackRings {
  public:
   // Null when the memory is full. REQUIRES: the memory outlives the rings.
-  static std::shared_ptr<LoopbackRings> in_guest(Partition& guest, std::size_t each_ring_bytes);
-  static std::shared_ptr<LoopbackRings> in_host(GuestMemory& memory, std::size_t each_ring_bytes);
-  LoopbackRings(GuestMemory& memory, const ChannelRings& rings, std::function<void()> free);
+  static std::shared_ptr<LoopbackRings> in(GuestMemory& memory, std::size_t each_ring_bytes);
+  LoopbackRings(GuestMemory& memory, const RingPair& pair);
   ~LoopbackRings();
   LoopbackRings(const LoopbackRings&) = delete;
   LoopbackRings& operator=(const LoopbackRings&) = delete;
 
-  const ChannelRings& rings() const { return rings_; }
+  ChannelRings rings() const { return pair_.addresses(memory_); }
   GuestMemory& memory() const { return memory_; }
   // The dialer's; the acceptor's follows. None: the memory's lanes are all in use.
   std::optional<std::uint32_t> first_lane() const { return first_lane_; }
@@ -39,8 +38,7 @@ class LoopbackRings {
  private:
   GuestMemory& memory_;
   std::optional<std::uint32_t> first_lane_;
-  ChannelRings rings_;
-  std::function<void()> free_;
+  RingPair pair_;
 };
 
 }  // namespace vmbus::emu

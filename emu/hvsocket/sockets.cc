@@ -136,13 +136,13 @@ void Sockets::connect_loopback(Socket& dialer, Socket& listener) {
 
 std::shared_ptr<LoopbackRings> Sockets::loopback_rings(const Socket& listener) {
   if (listener.home == Home::kGuest)
-    return LoopbackRings::in_guest(listener.guest->bus(), kLoopbackRingBytes);
+    return LoopbackRings::in(listener.guest->bus().memory(), kLoopbackRingBytes);
   if (host_memory_ == nullptr) {
     auto memory = GuestMemory::create(kHostMemoryBytes);
     if (!memory) return nullptr;
     host_memory_ = std::move(*memory);
   }
-  return LoopbackRings::in_host(*host_memory_, kLoopbackRingBytes);
+  return LoopbackRings::in(*host_memory_, kLoopbackRingBytes);
 }
 
 // ---- listening ----------------------------------------------------------------------------------

@@ -8,11 +8,9 @@ std::unique_ptr<Stream> Stream::on_channel(Side side, Partition& bus, proto::Rel
                                            const ChannelRings& rings) {
   std::unique_ptr<Stream> stream(new Stream(side, &bus, relid));
   if (side == Side::kGuest) {
-    return open(std::move(stream), rings.guest_to_host, rings.guest_to_host_bytes,
-                rings.host_to_guest, rings.host_to_guest_bytes);
+    return open(std::move(stream), rings.guest_to_host, rings.host_to_guest);
   }
-  return open(std::move(stream), rings.host_to_guest, rings.host_to_guest_bytes,
-              rings.guest_to_host, rings.guest_to_host_bytes);
+  return open(std::move(stream), rings.host_to_guest, rings.guest_to_host);
 }
 
 std::unique_ptr<Stream> Stream::on_loopback(std::shared_ptr<LoopbackRings> pair, std::size_t end) {
@@ -21,17 +19,15 @@ std::unique_ptr<Stream> Stream::on_loopback(std::shared_ptr<LoopbackRings> pair,
   stream->pair_ = std::move(pair);
   stream->end_ = end;
   if (end == 0) {
-    return open(std::move(stream), rings.guest_to_host, rings.guest_to_host_bytes,
-                rings.host_to_guest, rings.host_to_guest_bytes);
+    return open(std::move(stream), rings.guest_to_host, rings.host_to_guest);
   }
-  return open(std::move(stream), rings.host_to_guest, rings.host_to_guest_bytes,
-              rings.guest_to_host, rings.guest_to_host_bytes);
+  return open(std::move(stream), rings.host_to_guest, rings.guest_to_host);
 }
 
-std::unique_ptr<Stream> Stream::open(std::unique_ptr<Stream> stream, std::byte* out,
-                                     std::size_t out_bytes, std::byte* in, std::size_t in_bytes) {
-  auto out_memory = ring::RingMemory::over({out, out_bytes});
-  auto in_memory = ring::RingMemory::over({in, in_bytes});
+std::unique_ptr<Stream> Stream::open(std::unique_ptr<Stream> stream, const ring::RingPages& out,
+                                     const ring::RingPages& in) {
+  auto out_memory = ring::RingMemory::over(out);
+  auto in_memory = ring::RingMemory::over(in);
   if (!out_memory.ok() || !in_memory.ok()) return nullptr;
   auto writer = ring::PipeWriter::open(*out_memory);
   auto reader = ring::PipeReader::open(*in_memory);

@@ -49,8 +49,8 @@ class Stream {
 
  private:
   Stream(Side side, Partition* bus, proto::Relid relid) : side_(side), bus_(bus), relid_(relid) {}
-  static std::unique_ptr<Stream> open(std::unique_ptr<Stream> stream, std::byte* out,
-                                      std::size_t out_bytes, std::byte* in, std::size_t in_bytes);
+  static std::unique_ptr<Stream> open(std::unique_ptr<Stream> stream, const ring::RingPages& out,
+                                      const ring::RingPages& in);
 
   Side side_;
   Partition* bus_;

@@ -23,7 +23,7 @@
 namespace vmbus::proto {
 
 inline constexpr std::uint64_t kEndpointTableMagic = 0x3154455355424d56;  // "VMBUSET1"
-inline constexpr std::uint32_t kEndpointTableVersion = 3;
+inline constexpr std::uint32_t kEndpointTableVersion = 4;
 inline constexpr std::uint32_t kEndpointCapacity = 65536;
 inline constexpr std::size_t kMaxNameBytes = 36;  // SOCKADDR_HV, the longest
 // SO_VM_SOCKETS_BUFFER_SIZE as Linux has it.
@@ -122,12 +122,14 @@ enum EndpointQuirks : std::uint32_t {
 //                                    (lane.h); 0: none may
 //      188     4  lane               this end's
 //      192     4  lane_generation    of its gates
-//      196     4  in_first_page      of that memory: the ring that this end reads, its control page first
+//      196     4  in_first_page      of that memory: data pages of the ring that this end reads
 //      200     4  in_pages
-//      204     4  out_first_page     the ring that this end writes
+//      204     4  out_first_page     data pages of the ring that this end writes
 //      208     4  out_pages
 //      212     4  packet_bytes       payload of the largest packet that this end writes
-//      216    40  (reserved)         0
+//      216     4  in_control_page    of the ring that this end reads
+//      220     4  out_control_page   of the ring that this end writes
+//      224    32  (reserved)         0
 struct Endpoint {
   std::uint32_t sequence;
   std::uint32_t generation;
@@ -166,13 +168,16 @@ struct Endpoint {
   std::uint32_t out_first_page;
   std::uint32_t out_pages;
   std::uint32_t packet_bytes;
-  std::array<std::uint64_t, 5> reserved_216;
+  std::uint32_t in_control_page;
+  std::uint32_t out_control_page;
+  std::array<std::uint64_t, 4> reserved_224;
 };
 static_assert(sizeof(Endpoint) == 256);
 static_assert(offsetof(Endpoint, buffer_size) == 48 && offsetof(Endpoint, local_name) == 96);
 static_assert(offsetof(Endpoint, peer_name) == 132 && offsetof(Endpoint, priority) == 168);
 static_assert(offsetof(Endpoint, peer_buffer_size) == 176 && offsetof(Endpoint, memory) == 184);
-static_assert(offsetof(Endpoint, packet_bytes) == 212);
+static_assert(offsetof(Endpoint, packet_bytes) == 212 &&
+              offsetof(Endpoint, in_control_page) == 216);
 static_assert(std::is_trivially_copyable_v<Endpoint> && std::is_standard_layout_v<Endpoint>);
 
 // First page of the file; the entries follow at kEndpointTableHeaderBytes.

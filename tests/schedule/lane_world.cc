@@ -122,9 +122,11 @@ void LaneWorld::make_end(std::size_t end) {
 }
 
 void LaneWorld::connect() {
-  rings_ = emu::LoopbackRings::in_guest(bus_.guest().bus(), kRingBytes);
-  std::memset(rings_->rings().guest_to_host, 0, kRingBytes);
-  std::memset(rings_->rings().host_to_guest, 0, kRingBytes);
+  rings_ = emu::LoopbackRings::in(bus_.guest().bus().memory(), kRingBytes);
+  for (const ring::RingPages& ring :
+       {rings_->rings().guest_to_host, rings_->rings().host_to_guest}) {
+    std::memset(ring.data.data(), 0, ring.data.size());
+  }
   for (const std::size_t end : {0U, 1U}) make_end(end);
   for (const std::size_t end : {0U, 1U}) {
     bus_.sockets().connected(*socket(end), emu::Stream::on_loopback(rings_, end),
@@ -182,13 +184,14 @@ int LaneWorld::give_feed(int* b, std::uint32_t* generation) {
 void LaneWorld::add_places() {
   places_.clear();
   descriptors_.clear();
-  const std::array<std::byte*, 2> rings{rings_->rings().guest_to_host,
-                                        rings_->rings().host_to_guest};
+  const std::array<ring::RingPages, 2> rings{rings_->rings().guest_to_host,
+                                             rings_->rings().host_to_guest};
   for (const std::size_t end : {0U, 1U}) {
     places_.add(ends_[end].lane, sizeof(proto::Lane) / 4,
                 [end](std::size_t word) { return lane_word(end, word); });
-    places_.add(rings[end], 32, [end](std::size_t word) { return control_word(end, word); });
-    places_.add(rings[end] + proto::kPageBytes, proto::kPageBytes / 4, [end](std::size_t word) {
+    places_.add(rings[end].control, 32,
+                [end](std::size_t word) { return control_word(end, word); });
+    places_.add(rings[end].data.data(), proto::kPageBytes / 4, [end](std::size_t word) {
       return "ring of " + std::to_string(end) + " data " + std::to_string(4 * word);
     });
   }
@@ -258,8 +261,9 @@ std::string LaneWorld::check_end(std::size_t end) {
 
 std::string LaneWorld::check_memory() const {
   std::string left;
-  for (const std::byte* ring : {rings_->rings().guest_to_host, rings_->rings().host_to_guest}) {
-    const auto* page = reinterpret_cast<const ring::ControlPage*>(ring);
+  for (const std::byte* control :
+       {rings_->rings().guest_to_host.control, rings_->rings().host_to_guest.control}) {
+    const auto* page = reinterpret_cast<const ring::ControlPage*>(control);
     if (page->write_index != page->read_index) left += " bytes in a ring;";
   }
   for (const End& end : ends_) {

@@ -58,8 +58,10 @@ struct LiveRing::Frame {
   std::uint32_t bytes() const { return body_bytes() + kTrailerBytes; }
 };
 
-LiveRing::LiveRing(const std::byte* base, std::uint32_t data_bytes, std::uint32_t largest_payload)
-    : base_(base),
+LiveRing::LiveRing(const std::byte* control_page, const std::byte* data, std::uint32_t data_bytes,
+                   std::uint32_t largest_payload)
+    : control_page_(control_page),
+      data_(data),
       data_bytes_(data_bytes),
       largest_payload_(std::min(largest_payload, kLargestPayload)),
       lap_(data_bytes / kBytesPerNanosecond) {}
@@ -67,12 +69,12 @@ LiveRing::LiveRing(const std::byte* base, std::uint32_t data_bytes, std::uint32_
 // In the order in which they stand: what is copied later is copied later. The memory may be mapped read-only
 // and the access is a load; const_cast serves the door's type alone.
 std::uint32_t LiveRing::load(std::uint32_t offset) const {
-  auto* word = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(base_ + offset));
+  auto* word = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(control_page_ + offset));
   return ring::SharedWord(*word).load_seq_cst();
 }
 
 std::uint64_t LiveRing::word(std::uint64_t index) const {
-  const std::byte* place = base_ + kControlBytes + index % data_bytes_;
+  const std::byte* place = data_ + index % data_bytes_;
   auto* word = reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(place));
   return ring::SharedCell(*word).load_seq_cst();
 }

@@ -42,9 +42,9 @@ struct Look {
 
 class LiveRing {
  public:
-  // `base`: the control page, data pages behind it. `largest_payload`: what its writer may put into one
-  // packet. REQUIRES: `data_bytes` is whole pages.
-  LiveRing(const std::byte* base, std::uint32_t data_bytes, std::uint32_t largest_payload);
+  // `largest_payload`: what its writer may put into one packet. REQUIRES: `data_bytes` is whole pages.
+  LiveRing(const std::byte* control_page, const std::byte* data, std::uint32_t data_bytes,
+           std::uint32_t largest_payload);
 
   // What stands between the indices now.
   Look look() const;
@@ -65,7 +65,8 @@ class LiveRing {
     return to >= from ? to - from : data_bytes_ - from + to;
   }
 
-  const std::byte* base_;
+  const std::byte* control_page_;
+  const std::byte* data_;
   std::uint32_t data_bytes_;
   std::uint32_t largest_payload_;
   std::chrono::nanoseconds lap_;  // nobody writes and reads a whole ring in less

@@ -49,7 +49,7 @@ class LiveRings : public testing::Test {
 
   // One that was slow says nothing, so it is taken again.
   Look look() const {
-    const LiveRing ring(memory_.data(), kDataBytes, kLargest);
+    const LiveRing ring(memory_.data(), memory_.data() + kPage, kDataBytes, kLargest);
     Look look = ring.look();
     while (look.outcome == Outcome::kOvertaken) look = ring.look();
     return look;

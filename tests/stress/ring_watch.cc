@@ -39,7 +39,8 @@ constexpr int kNice = 5;
 struct Place {
   std::uint32_t entry;
   std::uint64_t cookie;
-  std::uint32_t first_page;
+  std::uint32_t control_page;
+  std::uint32_t first_page;  // of data
   std::uint32_t pages;
   std::uint32_t largest_payload;
 };
@@ -99,17 +100,21 @@ class Watch {
     for (std::uint32_t entry = 0; entry < kEntries; ++entry) {
       proto::Endpoint end{};
       if (!proto::read_endpoint(table_[entry], &end) || end.memory != memory_) continue;
-      add({entry, end.cookie, end.in_first_page, end.in_pages, 0}, places);
-      add({entry, end.cookie, end.out_first_page, end.out_pages, end.packet_bytes}, places);
+      add({entry, end.cookie, end.in_control_page, end.in_first_page, end.in_pages, 0}, places);
+      add({entry, end.cookie, end.out_control_page, end.out_first_page, end.out_pages,
+           end.packet_bytes},
+          places);
     }
     return places;
   }
 
   // Who writes a ring has its largest packet; who reads it does not know.
   void add(const Place& place, std::vector<Place>& places) const {
-    if (place.pages < 2 || std::size_t{place.first_page} + place.pages > bytes_ / kPageBytes)
+    const std::size_t count = bytes_ / kPageBytes;
+    if (place.pages == 0 || std::size_t{place.first_page} + place.pages > count ||
+        place.control_page >= count)
       return;
-    const auto same = std::ranges::find(places, place.first_page, &Place::first_page);
+    const auto same = std::ranges::find(places, place.control_page, &Place::control_page);
     if (same == places.end()) {
       places.push_back(place);
     } else {
@@ -121,13 +126,15 @@ class Watch {
     proto::Endpoint end{};
     return proto::read_endpoint(table_[place.entry], &end) && end.memory == memory_ &&
            end.cookie == place.cookie &&
-           (end.in_first_page == place.first_page || end.out_first_page == place.first_page);
+           (end.in_control_page == place.control_page ||
+            end.out_control_page == place.control_page);
   }
 
   void look_at(const Place& place, bool next) {
     const std::uint32_t largest = place.largest_payload == 0 ? ~0U : place.largest_payload;
-    const std::uint32_t data_bytes = (place.pages - 1) * kPageBytes;
-    const LiveRing ring(base_ + std::size_t{place.first_page} * kPageBytes, data_bytes, largest);
+    const std::uint32_t data_bytes = place.pages * kPageBytes;
+    const LiveRing ring(base_ + std::size_t{place.control_page} * kPageBytes,
+                        base_ + std::size_t{place.first_page} * kPageBytes, data_bytes, largest);
     const Look look = next ? ring.look_at_next() : ring.look();
     // The pages of a connection that has ended are others' already.
     if (look.outcome == Outcome::kFault && is_still(place)) report(place, look);
@@ -142,8 +149,9 @@ class Watch {
   [[noreturn]] void report(const Place& place, const Look& look) const {
     std::printf("a ring that breaks its promise: %.*s\n", static_cast<int>(look.what.size()),
                 look.what.data());
-    std::printf("page %u of %u pages, at %u; read_index %u, write_index %u; words",
-                place.first_page, place.pages, look.index, look.read_index, look.write_index);
+    std::printf("pages %u, %u of %u pages, at %u; read_index %u, write_index %u; words",
+                place.control_page, place.first_page, place.pages, look.index, look.read_index,
+                look.write_index);
     for (const std::uint64_t word : look.words) std::printf(" %016" PRIx64, word);
     std::printf("\n");
     std::fflush(stdout);

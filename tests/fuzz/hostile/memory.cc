@@ -45,12 +45,16 @@ std::optional<GuestView> GuestView::of(const Control& control, int carrier) {
   return view;
 }
 
-std::optional<RingView> GuestView::ring_at(std::uint32_t first_page, std::uint32_t pages) const {
-  const std::size_t end = (std::size_t{first_page} + pages) * ring::kPageBytes;
-  if (pages < 2 || end > page_bytes_) return std::nullopt;
-  std::byte* base = base_ + std::size_t{first_page} * ring::kPageBytes;
-  return RingView{reinterpret_cast<ring::ControlPage*>(base), base + ring::kPageBytes,
-                  (pages - 1) * ring::kPageBytes};
+std::optional<RingView> GuestView::ring_at(std::uint32_t control_page, std::uint32_t first_page,
+                                           std::uint32_t pages) const {
+  const std::size_t page_count = page_bytes_ / ring::kPageBytes;
+  if (pages == 0 || control_page >= page_count || std::size_t{first_page} + pages > page_count)
+    return std::nullopt;
+  const auto at = [this](std::uint32_t page) {
+    return base_ + std::size_t{page} * ring::kPageBytes;
+  };
+  return RingView{reinterpret_cast<ring::ControlPage*>(at(control_page)), at(first_page),
+                  pages * ring::kPageBytes};
 }
 
 std::vector<Target> GuestView::targets() const {
@@ -59,8 +63,9 @@ std::vector<Target> GuestView::targets() const {
   for (const proto::Endpoint& shared : std::span(table_, kEntries)) {
     proto::Endpoint endpoint{};
     if (!proto::read_endpoint(shared, &endpoint) || endpoint.memory != id_) continue;
-    const auto in = ring_at(endpoint.in_first_page, endpoint.in_pages);
-    const auto out = ring_at(endpoint.out_first_page, endpoint.out_pages);
+    const auto in = ring_at(endpoint.in_control_page, endpoint.in_first_page, endpoint.in_pages);
+    const auto out =
+        ring_at(endpoint.out_control_page, endpoint.out_first_page, endpoint.out_pages);
     if (!in || !out || endpoint.lane >= proto::kLanes) continue;
     found.push_back({&lanes.lane(endpoint.lane), endpoint.lane, endpoint.lane_generation,
                      endpoint.cookie, *in, *out});
@@ -77,9 +82,9 @@ std::uint64_t& GuestView::any_word(Random& random) const {
 }
 
 void GuestView::punch_hole(const RingView& ring, Random& random) const {
-  const auto* page =
-      reinterpret_cast<const std::byte*>(ring.control) +
-      std::size_t{random.below(ring.data_bytes / ring::kPageBytes + 1)} * ring::kPageBytes;
+  const std::size_t which = random.below(ring.data_bytes / ring::kPageBytes + 1);
+  const auto* page = which == 0 ? reinterpret_cast<const std::byte*>(ring.control)
+                                : ring.data + (which - 1) * ring::kPageBytes;
   ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page - base_, ring::kPageBytes);
 }
 

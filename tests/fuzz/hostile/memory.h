@@ -50,7 +50,8 @@ class GuestView {
  private:
   GuestView(const Control& control, int fd, std::byte* base, std::size_t page_bytes)
       : table_(control.table()), fd_(fd), base_(base), page_bytes_(page_bytes) {}
-  std::optional<RingView> ring_at(std::uint32_t first_page, std::uint32_t pages) const;
+  std::optional<RingView> ring_at(std::uint32_t control_page, std::uint32_t first_page,
+                                  std::uint32_t pages) const;
 
   const proto::Endpoint* table_;
   int fd_;
