@@ -106,7 +106,9 @@ bool DirectEnd::spin_for_room() const {
 
 // Nothing of this end is on its way in the carrier. With the out gate held.
 bool DirectEnd::may_write() const {
-  const auto is_empty = [this] { return real::is_queue_empty(fd_); };
+  // What a daemon that died had not read, the kernel throws away with its end B: the queue is empty then, and those bytes
+  // are lost; so none may follow. HUP is there before the queue is emptied, so it is asked for after.
+  const auto is_empty = [this] { return real::is_queue_empty(fd_) && !real::has_hung_up(fd_); };
   if (!sends().none()) sends().clean(is_empty);
   return sends().none() && (SharedCell(lane_->raw).load_relaxed() == 0 || is_empty());
 }

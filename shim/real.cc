@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/single_threaded.h>
@@ -54,6 +55,12 @@ bool is_nonblocking(int fd) {
 bool is_queue_empty(int fd) {
   int queued = 0;
   return call(SYS_ioctl, fd, SIOCOUTQ, &queued) == 0 && queued == 0;
+}
+
+bool has_hung_up(int fd) {
+  pollfd asked{fd, 0, 0};
+  const timespec at_once{};
+  return call(SYS_ppoll, &asked, 1, &at_once, nullptr, 0) == 1 && (asked.revents & POLLHUP) != 0;
 }
 
 std::int64_t now_ns() {

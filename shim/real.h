@@ -101,7 +101,8 @@ bool has_one_thread();  // false where libc cannot tell
 long socket_cookie(int fd, unsigned long long* cookie);
 bool is_socket(int fd, unsigned long long cookie);  // the one with that cookie, and no other file
 bool is_nonblocking(int fd);
-bool is_queue_empty(int fd);  // SIOCOUTQ: the peer has read all; false where nobody can tell
+bool is_queue_empty(int fd);  // SIOCOUTQ: the peer has read all, or is gone; false where unknown
+bool has_hung_up(int fd);     // POLLHUP
 std::int64_t now_ns();        // CLOCK_MONOTONIC
 
 // A counter that runs at some constant speed: cheap, for what need not be exact.

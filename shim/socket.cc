@@ -1,7 +1,6 @@
 #include "shim/socket.h"
 
 #include <linux/sockios.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <cstring>
@@ -158,11 +157,8 @@ void Socket::raise_send_buffer() {
 bool Socket::daemon_hung_up() const {
   // Both ends of the carrier may be shut on purpose once the peer is gone (emu/protocol/carrier.h).
   if ((endpoint_.ended & proto::kEndedPeerGone) != 0) return false;
-  pollfd asked{fd_, 0, 0};
-  const timespec now{};
   // A's own end shows HUP only after its SHUT_WR; without one it is the daemon's end that is gone.
-  return (endpoint_.ended & proto::kEndedLocalWrite) == 0 &&
-         real::call(SYS_ppoll, &asked, 1, &now, nullptr, 0) == 1 && (asked.revents & POLLHUP) != 0;
+  return (endpoint_.ended & proto::kEndedLocalWrite) == 0 && real::has_hung_up(fd_);
 }
 
 long Socket::take_error(int* so_error) {

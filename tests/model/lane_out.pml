@@ -9,11 +9,12 @@
  *             the carrier, by the word `sends`: a count of sends under way, dirty, a number.
  *             If not, or the ring is full, or the gate stays taken: count + 1, dirty, number + 1 in
  *             one step; the kernel's send; count - 1.  On a raw lane it asks for the carrier's queue
- *             as well.
+ *             as well.  It wipes dirty off as the pump does, below, if there is no HUP after that.
  *             pump: with the gate held, carrier to ring.  It marks dirty when it leaves bytes
  *             behind, and wipes that off when it has seen the word with no send under way, then an
  *             empty carrier, then the same word again.
- * In the code DirectEnd::send(), Socket::send_vector(); CarrierSends; LaneEnd::end_out(), pump_out()
+ * In the code DirectEnd::send(), may_write(), Socket::send_by_carrier(); CarrierSends; LaneEnd::end_out(),
+ *             pump_out()
  * Abstract    `number` is kept as all that the daemon learns by it: begun since it looked, or not.
  *             What only the holder of the gate can see is one step with what comes before it.
  * Left out    Signals for data: the peer just watches write_index (ring_wake.pml, lane_in.pml).
@@ -27,6 +28,9 @@
  *                   may change places with each other's, but none is lost
  *   LEAVES          one may leave its send without coming back (killed, longjmp); the other one
  *                   then goes on with its sequence
+ *   DIES            the daemon is killed at any moment. Then HUP comes, and then the kernel throws away
+ *                   what is in the carrier. What arrives is a prefix of each sequence. Only here do
+ *                   senders wipe the mark off: it is what makes a difference
  * Legal, must pass
  *   TAKES_BACK      who writes into the ring takes the pump's request for room back, as a
  *                   RingWriter does that asked itself
@@ -41,6 +45,8 @@
  *   LEAVES_CLEAN    UNMARKED TAKES_BACK: the pump does not mark what it leaves behind
  *   WANTED_IGNORED  gives the gate up without looking whether it is wanted
  *   UNGATED         writes into the ring without the gate
+ *   HUP_UNASKED     DIES: a carrier that is empty has been read
+ *   HUP_FIRST       DIES: it asks for HUP first and looks at the carrier then
  */
 #define RING 3    /* slots; one stays empty, so that full and empty differ */
 #define CARRIER 1 /* bytes that the carrier holds */
@@ -84,6 +90,10 @@ bit left;
 #else
 #define MINE _pid
 #endif
+#ifdef DIES
+bit dead;
+bit hup;
+#endif
 
 inline ring_bell() {
   atomic { was_silent = !bell; bell = 1 };
@@ -120,9 +130,38 @@ inline give_gate() {
   fi
 }
 
-inline turn() {
+#ifdef DIES
+inline look_at_carrier() {
+#ifdef HUP_FIRST
+  clean = clean && !hup;
+#endif
+  clean = clean && !QUEUED
+#if !defined(HUP_FIRST) && !defined(HUP_UNASKED)
+  ; clean = clean && !hup
+#endif
+}
+
+inline take_gate() {
+  atomic { GATE_IS_MINE; clean = sends_dirty && sends_count == 0; sends_begun = 0 };
+  look_at_carrier();
   atomic {
+    if
+    :: clean && sends_count == 0 && !sends_begun -> sends_dirty = 0
+    :: else
+    fi;
+    clean = 0; sends_begun = 0
+  }
+}
+#endif
+
+inline turn() {
+#ifdef DIES
+  take_gate();
+#endif
+  atomic {
+#ifndef DIES
     GATE_IS_MINE;
+#endif
     next = write_index;
     if
     :: OVERTAKES || RING_FULL -> through_carrier = 1
@@ -144,7 +183,14 @@ inline turn() {
 }
 
 inline send_in_kernel() {
+#ifdef DIES
+  if
+  :: atomic { nfull(carrier) && !hup -> sent[MINE]++; carrier!BYTE(MINE, sent[MINE]) }
+  :: hup -> refused = 1
+  fi
+#else
   atomic { nfull(carrier) -> sent[MINE]++; carrier!BYTE(MINE, sent[MINE]) }
+#endif
 }
 
 /* In LEAVES the first one leaves with the sequence wherever it stands: out of the loop. */
@@ -169,12 +215,21 @@ inline send_through_carrier() {
   begin_send();
 #endif
   sends_count--
+#ifdef DIES
+  ; if
+  :: refused -> break
+  :: else
+  fi
+#endif
 }
 
 /* In LEAVES the second one has waited for the first one to end or to leave. */
 active [2] proctype Program() {
   bit through_carrier, was_wanted, was_silent;
   byte next;
+#ifdef DIES
+  bit clean, refused;
+#endif
 
 #ifdef LEAVES
   _pid == 0 || left;
@@ -209,6 +264,9 @@ active proctype Peer() {
   byte value, before;
   bit was_silent;
 
+#ifdef DIES
+end:
+#endif
   do
   :: atomic {
        read_index != write_index -> value = slot[read_index];
@@ -222,9 +280,9 @@ active proctype Peer() {
         ROOM(write_index, read_index) >= pending_send_size -> before = 0; ring_bell()
      :: else -> before = 0
      fi
-#ifdef LEAVES
+#if defined(LEAVES)
   :: got[0] == BYTES -> break
-#else
+#elif !defined(DIES)
   :: got[0] == BYTES && got[1] == BYTES -> break
 #endif
   od
@@ -300,6 +358,9 @@ active proctype Daemon() {
   byte count;
   bit dirty;
 
+#ifdef DIES
+  {
+#endif
 end:
   do
   :: atomic { IDLE && record -> record = 0; bell = 0; take_or_want() }
@@ -308,4 +369,18 @@ end:
      pump();
      gate_owner = FREE
   od
+#ifdef DIES
+  } unless { atomic { dead -> count = 0; dirty = 0; asleep = 0 } } /* forgotten: fewer states */
+#endif
 }
+
+#ifdef DIES
+active proctype Death() {
+  dead = 1;
+  hup = 1;
+  do
+  :: carrier?_
+  :: empty(carrier) -> break
+  od
+}
+#endif

@@ -94,6 +94,53 @@ SHORT_LIVED = textwrap.dedent("""
         sock.recv(4096)
 """)
 
+# Both ends of a connection. The daemon stands still while the ring and then the carrier are filled; the ring has room
+# again when it is killed. Prints how much came before the end; it must be as it was sent.
+OUTLIVES_ITS_DAEMON = textwrap.dedent("""
+    import array, os, select, signal, socket, sys
+    daemon, data = int(sys.argv[1]), array.array("Q", range(200_000)).tobytes()
+    listener, sender = socket.socket(socket.AF_VSOCK), socket.socket(socket.AF_VSOCK)
+    listener.bind((socket.VMADDR_CID_ANY, 7000))
+    listener.listen(1)
+    sender.connect((1, 7000))
+    receiver, _ = listener.accept()
+    sender.send(data[:8000])
+    received = receiver.recv(8000)
+    sent = 8000
+
+    def send():
+        global sent
+        try:
+            sent += sender.send(data[sent:sent + 8192])
+            return True
+        except BlockingIOError:
+            return False
+
+    sender.setblocking(False)
+    os.kill(daemon, signal.SIGSTOP)
+    while send():
+        pass
+    while len(received) < 150_000:
+        received += receiver.recv(16384)
+    hang_up = select.poll()
+    hang_up.register(sender, 0)
+    os.kill(daemon, signal.SIGKILL)
+    hang_up.poll()
+    try:
+        while sent < len(data):
+            send()
+    except OSError:
+        pass
+    try:
+        while piece := receiver.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        pass
+    if received != data[:len(received)]:
+        sys.exit("bytes were overtaken")
+    print(len(received))
+""")
+
 ECHO = textwrap.dedent("""
     import socket, threading
     listener = socket.socket(socket.AF_VSOCK)
@@ -154,6 +201,11 @@ class Rings(support.BusTest):
         reader = self.start_reader(READER)
         self.bus.start(PYTHON, "-c", TWO_AT_ONE, environment=RING).check()
         self.assertEqual(reader.check().split()[1:], [b"%d" % number for number in range(300)])
+
+    def test_nothing_follows_the_bytes_that_died_with_the_daemon(self):
+        daemon = self.bus.start_daemon()
+        output = self.bus.python(OUTLIVES_ITS_DAEMON, daemon.pid, environment=RING).check()
+        self.assertGreater(int(output), 200_000, "what was in the ring")
 
     def test_programs_that_are_killed_leave_nothing_behind(self):
         self.bus.start_daemon()
