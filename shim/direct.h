@@ -197,6 +197,7 @@ class DirectEnd {
   bool note_fed(proto::Lane& peer, ring::ReadTurn& reader, std::size_t sent, std::size_t bytes,
                 InTurn* turn) const;
 
+  std::size_t turn_bytes() const;  // at most, of a large send
   long write_turn(const Parts& from, std::size_t skip, bool whole);
   long write_packets(const Parts& from, std::size_t skip, std::size_t wanted, bool whole,
                      InTurn* turn) const;

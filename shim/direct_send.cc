@@ -18,7 +18,7 @@ namespace {
 using ring::SharedCell;
 
 constexpr std::size_t kTurnBytes = 64 * 1024;  // written with the gate held once
-constexpr std::size_t kSpans = 16;
+constexpr std::size_t kSpans = 17;  // a lap of the largest packets, one of them in two parts
 // A send of no more waits until there is room for all of it, so that two threads' do not mix.
 constexpr std::size_t kWholeBytes = 4096;
 
@@ -113,9 +113,18 @@ bool DirectEnd::may_write() const {
   return sends().none() && (SharedCell(lane_->raw).load_relaxed() == 0 || is_empty());
 }
 
+// A reader on another CPU is to begin early. One on ours takes the CPU away when it is woken, so the ring is to be
+// full by then.
+std::size_t DirectEnd::turn_bytes() const {
+  const bool shares_cpu = last_seen(area_.lane(proto::opposite_lane(index_))) == SeenOn::kOurCpu;
+  return shares_cpu ? out_.data_bytes() : kTurnBytes;
+}
+
 // A count; 0: the ring is full; kThroughCarrier: it must not be written now.
 long DirectEnd::write_turn(const Parts& from, std::size_t skip, bool whole) {
-  const std::size_t wanted = std::min(from.bytes - skip, kTurnBytes);
+  std::size_t wanted = from.bytes - skip;
+  if (wanted > kTurnBytes) [[unlikely]]
+    wanted = std::min(wanted, turn_bytes());
   if (!may_touch(from, skip + wanted, Access::kRead)) return kThroughCarrier;
   HeldGate held;
   if (!take(lane_->out_gate, &held)) return kThroughCarrier;
