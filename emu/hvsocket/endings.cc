@@ -12,6 +12,7 @@ namespace {
 using proto::EndpointState;
 
 constexpr std::chrono::seconds kPortLinger{8};  // Linux' HVS_CLOSE_TIMEOUT
+constexpr std::chrono::seconds kClosingTurn{1};
 
 }  // namespace
 
@@ -143,7 +144,23 @@ void Sockets::on_last_close(Socket& socket) {
   if (socket.state == EndpointState::kConnecting) cancel_attempt(socket);
   if (socket.state != EndpointState::kConnected || socket.stream == nullptr) return release(socket);
   queue(socket);
+  closing_.push_back(socket.cookie);
+  if (closing_.size() == 1) give_closing_turns_later();
   if (stands_still(socket) && on_idle_) on_idle_();  // it stays, but nobody uses it
+}
+
+// Those that are not done yet wait for room in a ring, or for the peer's end, and a signal tells. One that a liar
+// has swallowed, whose memory has the masks, would leave them here for good.
+void Sockets::give_closing_turns_later() {
+  loop_.after(kClosingTurn, [this] {
+    std::erase_if(closing_, [this](std::uint64_t cookie) {
+      Socket* closing = find(cookie);
+      if (closing == nullptr || closing->stream == nullptr) return true;
+      queue(*closing);
+      return false;
+    });
+    if (!closing_.empty()) give_closing_turns_later();
+  });
 }
 
 void Sockets::release(Socket& socket) {

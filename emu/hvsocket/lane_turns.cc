@@ -246,15 +246,18 @@ void Sockets::answer_bells_of(GuestMemory& memory) {
 }
 
 // It may have ended anywhere: with a gate, with a bell to ring, with a mask that says it looks. Which lanes
-// those are, nothing in them can tell for certain, so all get a turn.
+// those are, nothing in them can tell for certain, so all get a turn; and so does a ring that is the pump's alone,
+// whose indices and masks a liar had in his memory, too.
 void Sockets::client_gone() {
   for (const auto& guest : guests_.all()) guest->bus().memory().let_go(is_client_);
   if (host_memory_ != nullptr) host_memory_->let_go(is_client_);
   answer_bells();
   for (const auto& [cookie, socket] : sockets_) {
-    if (socket->lane == nullptr) continue;
-    socket->lane->stop_watching();
-    socket->lane->wake_all_sleepers();
+    if (socket->stream == nullptr) continue;
+    if (socket->lane != nullptr) {
+      socket->lane->stop_watching();
+      socket->lane->wake_all_sleepers();
+    }
     queue(*socket);
   }
 }

@@ -54,6 +54,21 @@ TEST_F(Lingering, TheDaemonHangsUpOnceAllIsSent) {
   EXPECT_TRUE(hung_up(line));
 }
 
+// A liar has the masks of his guest's rings in his memory: no signal tells of the room that there is.
+TEST_F(Lingering, WhoIsClosedGoesOnWithoutASignal) {
+  auto [guest, host] = full();
+  const ring::RingMemory ring = guest.state().stream->out.memory();
+  guest.close();
+  bus.settle();
+  ring.pending_send_size().store_release(0);
+  const std::size_t open = bus.open_sockets();
+  bus.settle_until([&] {
+    ring.pending_send_size().store_release(0);
+    host.recv();
+    return bus.open_sockets() < open;
+  });
+}
+
 TEST_F(Lingering, ACloseThatWasNotTheLastDoesNotWait) {
   auto [guest, host] = full();
   const OwnedFd line = bus.sockets().linger(guest.state());

@@ -225,6 +225,7 @@ class Sockets {
   void on_time_limit(std::uint64_t cookie);
   void abandon_attempt(Socket& socket);
   void on_last_close(Socket& socket);
+  void give_closing_turns_later();
   bool keeps_port(const Socket& socket) const;
   void release_port_later(const Socket& socket);
   void reset_host_end(const Socket& guest_end);
@@ -284,6 +285,7 @@ class Sockets {
   IsClient is_client_ = [](std::uint32_t) { return false; };
   std::uint32_t last_lane_generation_ = 0;
   std::vector<std::uint64_t> watched_;  // cookies; each with a lane that a program left warm
+  std::vector<std::uint64_t> closing_;  // closed, and perhaps not done (endings.cc)
   std::vector<std::uint64_t>
       used_rings_;  // cookies; each reads a ring that may have pages to give back
   std::chrono::milliseconds ring_rest_ = kRingRest;
