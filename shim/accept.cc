@@ -99,10 +99,9 @@ long Socket::accept(sockaddr* address, socklen_t* length, int flags) {
   accepted = register_accepted(fd, entry, flags);
   if (accepted < 0) return accepted;
   count_connection();
-  Socket connection = hint(fd);
-  if ((flags & SOCK_NONBLOCK) == 0) connection.expect_bytes();
   if (address == nullptr) return accepted;
-  const proto::Endpoint& endpoint = connection.endpoint_;
+  proto::Endpoint endpoint;
+  proto::read_endpoint(shared_endpoint(entry), &endpoint);
   const int error =
       store_truncated(address, room, length, endpoint.peer_name.data(), endpoint.peer_bytes);
   return error == 0 ? accepted : -error;

@@ -35,7 +35,6 @@ long Socket::connect(const sockaddr* address, socklen_t length) {
   if (error != 0) return -error;
   count_connection();
   load();
-  if (!nonblocking) expect_bytes();
   raise_send_buffer();
   // A kernel never finishes within the call, and programs rely on it to learn the result from
   // poll().

@@ -138,8 +138,6 @@ class Socket {
   long receive_directly(const Parts& to, int flags, long tried) const;
   long receive_all(DirectEnd& direct, const Parts& to, int flags) const;
   void settle_shown();
-  // The connection is new: its first bytes need not be announced to a thread that never polls.
-  void expect_bytes() const;
   bool is_held(int fd) const;
   void restore_send_buffer() const;  // after a plug
   void want_room() const;

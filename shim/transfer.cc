@@ -8,7 +8,6 @@
 
 #include "emu/protocol/carrier.h"
 #include "ringbuf/fault_point.h"
-#include "shim/asked_ends.h"
 #include "shim/daemon_client.h"
 #include "shim/direct.h"
 #include "shim/direct_cache.h"
@@ -93,12 +92,6 @@ long Socket::check_receive(std::size_t length, int flags) {
 
 void Socket::bring_to_carrier() {
   if (DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.cool();
-}
-
-// It finds them in the ring when it receives. Otherwise the peer would have to ring the daemon for them.
-void Socket::expect_bytes() const {
-  if (thread_polls() || !entry_.is_carrier()) return;
-  if (const DirectEnd direct = DirectEnd::of(fd_, entry_, endpoint_)) direct.warm();
 }
 
 bool Socket::learn() const {

@@ -124,7 +124,7 @@ TEST(LaneSchedule, AFreshLaneIsWatchedAlready) {
   explore({.stops = 2, .lane = {.is_fresh = true}}, receiver_that_comes_back_late);
 }
 
-// As accept() and connect() leave it.
+// By a thread that is about to poll.
 TEST(LaneSchedule, AFreshLaneIsWarmBeforeItsFirstBytes) {
   explore({.stops = 2, .lane = {.is_fresh = true}}, [](LaneWorld& world) {
     spawn_reader(world, [&world](LaneProgram& reader) {
