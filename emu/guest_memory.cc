@@ -92,7 +92,7 @@ bool GuestMemory::drop(std::span<const std::byte> pages) const {
                      static_cast<off_t>(pages.size())) == 0;
 }
 
-// The bytes are the file's and stay. The kernel gives back whole tables only (since Linux 6.14).
+// The bytes are the file's and stay. The kernel gives back whole tables only (since Linux 6.14, on x86-64).
 void GuestMemory::drop_tables(std::span<const std::byte> pages) const {
   assert(contains(pages.data()));
   const auto base = reinterpret_cast<std::uintptr_t>(base_);

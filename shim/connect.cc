@@ -30,10 +30,10 @@ long Socket::connect(const sockaddr* address, socklen_t length) {
     return nonblocking || leaves_attempts(endpoint_) ? -EALREADY : wait_for_attempt();
   }
   const int error = request_connect(fd_, entry_, &copy, length, nonblocking);
+  if (error == 0 || error == EINPROGRESS) count_connection();
   if (error == EINPROGRESS && !nonblocking) return wait_for_attempt();
   if (nonblocking) note_attempt();
   if (error != 0) return -error;
-  count_connection();
   load();
   raise_send_buffer();
   // A kernel never finishes within the call, and programs rely on it to learn the result from

@@ -99,7 +99,7 @@ MappedMemory memory_of(int fd, FdEntry entry, const proto::Endpoint& endpoint) {
   return map_memory(fd, entry, key);
 }
 
-// The bytes are the file's and stay. Since Linux 6.14 the tables go, too; before, what is in them alone.
+// The bytes are the file's and stay. Since Linux 6.14 the tables go, too (x86-64); before, what is in them alone.
 void count_connection() {
   const std::uint32_t count = g_connections.fetch_add(1, std::memory_order_relaxed) + 1;
   if (count % kConnectionsBetween != 0 || is_sandboxed()) return;

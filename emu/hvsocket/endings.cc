@@ -156,7 +156,7 @@ void Sockets::give_closing_turns_later() {
     std::erase_if(closing_, [this](std::uint64_t cookie) {
       Socket* closing = find(cookie);
       if (closing == nullptr || closing->stream == nullptr) return true;
-      queue(*closing);
+      if (!stands_still(*closing)) queue(*closing);
       return false;
     });
     if (!closing_.empty()) give_closing_turns_later();

@@ -42,6 +42,12 @@ bool is_empty(const ring::RingMemory& ring) {
   return ring.write_index().load_relaxed() == ring.read_index().load_relaxed();
 }
 
+bool is_same(const ring::RingMemory& one, const ring::RingMemory& other) {
+  return one.control_page() == other.control_page() &&
+         one.data_pages().data() == other.data_pages().data() &&
+         one.data_bytes() == other.data_bytes();
+}
+
 bool drop(const GuestMemory& memory, const ring::Span& pages) {
   return pages.size == 0 || memory.drop({pages.data, pages.size});
 }
@@ -93,7 +99,7 @@ bool Sockets::give_pages_back(Socket& socket, std::uint64_t mark) {
   // One that has gone leaves no lane to hold, but it may still be at it; and the ring goes soon.
   const bool can_give = writer != nullptr && writer->stream != nullptr && !stands_still(*writer) &&
                         stream.memory().contains(ring.data_pages().data()) &&
-                        writer->stream->out.memory().control_page() == ring.control_page();
+                        is_same(writer->stream->out.memory(), ring);
   if (!can_give) return true;
   if (writer->lane != nullptr && writer->lane->hold_out(is_client_) != Turn::kYes) return false;
   const auto free = ring::free_pages(ring);  // of a nonsensical ring a turn of the pump speaks
