@@ -16,8 +16,8 @@ namespace {
 
 using proto::kPageBytes;
 
-constexpr std::uintptr_t kTableBytes = std::uintptr_t{2}
-                                       << 20;  // what a table of the last level maps
+// What a table of the last level maps.
+constexpr std::uintptr_t kTableBytes = std::uintptr_t{2} << 20;
 
 // How many pages, from the front, have consecutive numbers.
 std::size_t run_length(std::span<const std::uint64_t> pfns) {

@@ -12,16 +12,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/memory_of.h"
+
 namespace vmbus::emu {
 namespace {
 
 using proto::kPageBytes;
-
-std::unique_ptr<GuestMemory> memory_of(std::size_t pages) {
-  auto memory = GuestMemory::create(pages * kPageBytes);
-  EXPECT_TRUE(memory.has_value());
-  return std::move(*memory);
-}
 
 std::uint64_t bytes_held(const GuestMemory& memory) {
   struct stat status {};

@@ -8,17 +8,12 @@
 #include <vector>
 
 #include "emu/protocol/gpa_range.h"
+#include "tests/support/memory_of.h"
 
 namespace vmbus::emu {
 namespace {
 
 using proto::kPageBytes;
-
-std::unique_ptr<GuestMemory> memory_of(std::size_t pages) {
-  auto memory = GuestMemory::create(pages * kPageBytes);
-  EXPECT_TRUE(memory.has_value());
-  return std::move(*memory);
-}
 
 bool is_clear(const std::byte* page) {
   return std::all_of(page, page + kPageBytes, [](std::byte byte) { return byte == std::byte{}; });
